@@ -1,0 +1,15 @@
+"""The map. The way of a turn:
+
+composer form
+  → web.actions → web.access (the only door to rows) → conversations.ask: check, then store
+  → on commit: turns.start(response), a task of this process
+turns.run: history → input items → engines (Provider → client) → responses.client.stream → events
+  → fold into a draft; the final payload wins over the deltas
+  → exactly one terminal state, stored by turns.writer before the page is told
+turns.hub: the live state of each running response, and the tabs that watch it
+web.socket: one consumer per tab; subscribe first, one snapshot, then only what is newer
+
+Each room imports only from rooms below it:
+web | admin | management → turns → conversations → engines → tools | rendering | offline
+→ files → models → responses
+"""

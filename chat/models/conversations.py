@@ -1,0 +1,195 @@
+"""The tree of turns. It is also the tree of response ids: nothing that was said is ever rewritten."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from chat.models.files import Attachment
+from chat.models.providers import Deployment
+
+if TYPE_CHECKING:
+    from chat.models.people import User
+
+
+class Status(models.TextChoices):
+    """Where a turn or response stands. The last five are terminal: exactly one is ever reached."""
+
+    QUEUED = "queued", "Queued"
+    IN_PROGRESS = "in_progress", "Answering"
+    WAITING = "waiting", "Waiting for approval"
+    COMPLETED = "completed", "Completed"
+    INCOMPLETE = "incomplete", "Cut off"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Stopped"
+    INTERRUPTED = "interrupted", "Interrupted"
+
+
+LIVE = (Status.QUEUED, Status.IN_PROGRESS)
+TERMINAL = (Status.COMPLETED, Status.INCOMPLETE, Status.FAILED, Status.CANCELLED, Status.INTERRUPTED)
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def visible_to(self, user: User) -> ConversationQuerySet:
+        """The person's own, without those that they deleted."""
+        return self.filter(owner=user, deleted_at=None)
+
+    def newest_first(self) -> ConversationQuerySet:
+        return self.order_by("-last_activity_at", "-pk")
+
+
+class Conversation(models.Model):
+    """A tree of turns with an owner. `head` is the turn that the page ends with."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
+    title = models.CharField(max_length=200, blank=True)
+    titled_by_owner = models.BooleanField(default=False, editable=False)
+    deployment = models.ForeignKey(Deployment, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    instructions = models.TextField(blank=True)
+    head = models.ForeignKey("Turn", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_activity_at = models.DateTimeField(default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ConversationQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["owner", "-last_activity_at", "-id"], name="sidebar", condition=Q(deleted_at=None)
+            ),
+            models.Index(fields=["-last_activity_at"], name="review_list"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or "New conversation"
+
+
+class TurnQuerySet(models.QuerySet["Turn"]):
+    def path_ids(self, turn_id: int, limit: int | None = None) -> list[int]:
+        """Ids from `turn_id` up to its oldest ancestor, the newest first, at most `limit`.
+
+        One recursive query, whose cost follows `limit` and not the length of the conversation.
+        SQLite and PostgreSQL both have it.
+        """
+        table = self.model._meta.db_table
+        bound = "" if limit is None else " WHERE path.depth < %s"
+        sql = (
+            f"WITH RECURSIVE path(id, parent_id, depth) AS ("
+            f" SELECT id, parent_id, 1 FROM {table} WHERE id = %s"
+            f" UNION ALL"
+            f" SELECT t.id, t.parent_id, path.depth + 1 FROM {table} t JOIN path ON t.id = path.parent_id{bound}"
+            f") SELECT id FROM path ORDER BY depth"
+        )
+        params = [turn_id] if limit is None else [turn_id, limit]
+        from django.db import connections
+
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(sql, params)
+            return [row[0] for row in cursor.fetchall()]
+
+    def with_answers(self) -> TurnQuerySet:
+        """With all that a page shows of a turn, in a fixed number of queries."""
+        return self.select_related("deployment__provider").prefetch_related("responses", "attachments")
+
+
+class Turn(models.Model):
+    """One question and everything that answers it. Siblings (same parent) are versions of each other."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
+    question = models.TextField(blank=True)
+    attachments: models.ManyToManyField[Attachment, TurnAttachment] = models.ManyToManyField(
+        Attachment, through="TurnAttachment", related_name="turns", blank=True
+    )
+    deployment = models.ForeignKey(Deployment, null=True, on_delete=models.SET_NULL, related_name="+")
+    status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
+    idempotency_key = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = TurnQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="turn_status_is_known"),
+        ]
+        indexes = [models.Index(fields=["conversation", "status"], name="turns_by_status")]
+
+    def __str__(self) -> str:
+        return f"Turn {self.pk}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE
+
+    @property
+    def last_response(self) -> Response | None:
+        """The newest response; reads the prefetched list where there is one."""
+        responses = list(self.responses.all())
+        return responses[-1] if responses else None
+
+
+class TurnAttachment(models.Model):
+    """An attachment in the order in which the person added it."""
+
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE)
+    attachment = models.ForeignKey(Attachment, on_delete=models.CASCADE)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["turn", "attachment"], name="attachment_once_per_turn"),
+        ]
+
+
+class Response(models.Model):
+    """One call to the Responses API made for a turn. A turn has several when tools are called."""
+
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="responses")
+    order = models.PositiveSmallIntegerField(default=0)
+    status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
+    provider_name = models.CharField(max_length=100, blank=True)
+    response_id = models.CharField(max_length=255, blank=True, db_index=True)
+    previous_response_id = models.CharField(max_length=255, blank=True)
+    store = models.BooleanField(default=True)
+    background = models.BooleanField(default=False)
+    input: models.JSONField[Any] = models.JSONField(
+        default=list, blank=True, help_text="Input items as sent; file contents are replaced by their attachment."
+    )
+    output: models.JSONField[Any] = models.JSONField(default=list, blank=True, help_text="Output items as received")
+    text = models.TextField(blank=True, help_text="The answer's plain text, for search")
+    model = models.CharField(max_length=200, blank=True)
+    usage: models.JSONField[Any] = models.JSONField(null=True, blank=True)
+    input_tokens = models.PositiveIntegerField(null=True, blank=True)
+    output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    error: models.JSONField[Any] = models.JSONField(null=True, blank=True)
+    request_id = models.CharField(max_length=255, blank=True)
+    cursor = models.BigIntegerField(null=True, blank=True, help_text="Last sequence_number seen upstream")
+    owner = models.UUIDField(null=True, blank=True, editable=False, help_text="The process that runs it")
+    heartbeat_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["turn", "order"]
+        constraints = [
+            models.UniqueConstraint(fields=["turn", "order"], name="one_response_per_place"),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="response_status_is_known"),
+        ]
+        indexes = [
+            models.Index(fields=["heartbeat_at"], name="live_responses", condition=Q(status__in=LIVE)),
+        ]
+
+    def __str__(self) -> str:
+        return self.response_id or f"Response {self.pk}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE

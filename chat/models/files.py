@@ -1,0 +1,91 @@
+"""Files that people gave us, and their copies at providers."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from chat.models.providers import Provider
+
+if TYPE_CHECKING:
+    from chat.models.people import User
+
+
+def stored_name(attachment: Attachment, _name: str) -> str:
+    """Where the bytes live. Never the person's file name: names lie, collide and travel."""
+    return f"attachments/{attachment.pk.hex[:2]}/{attachment.pk}"
+
+
+def thumbnail_name(attachment: Attachment, _name: str) -> str:
+    return f"thumbnails/{attachment.pk.hex[:2]}/{attachment.pk}.webp"
+
+
+class AttachmentQuerySet(models.QuerySet["Attachment"]):
+    def visible_to(self, user: User) -> AttachmentQuerySet:
+        return self.filter(owner=user)
+
+    def ready(self) -> AttachmentQuerySet:
+        return self.filter(status=Attachment.Status.READY)
+
+
+class Attachment(models.Model):
+    """A file that a person gave us. Only a READY one may be sent."""
+
+    class Status(models.TextChoices):
+        UPLOADING = "uploading", "Uploading"
+        CHECKING = "checking", "Checking"
+        READY = "ready", "Ready"
+        REFUSED = "refused", "Refused"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="attachments")
+    name = models.CharField(max_length=255)
+    status = models.CharField(max_length=10, choices=Status, default=Status.UPLOADING)
+    refusal = models.CharField(max_length=300, blank=True, help_text="The sentence shown when it was refused")
+    file = models.FileField(upload_to=stored_name, blank=True)
+    thumbnail = models.FileField(upload_to=thumbnail_name, blank=True)
+    media_type = models.CharField(max_length=100, blank=True)
+    size = models.PositiveBigIntegerField(default=0, help_text="Bytes, as announced and then as stored")
+    received = models.PositiveBigIntegerField(default=0, help_text="Bytes that have arrived")
+    sha256 = models.CharField(max_length=64, blank=True, db_index=True)
+    pages = models.PositiveIntegerField(null=True, blank=True)
+    width = models.PositiveIntegerField(null=True, blank=True)
+    height = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = AttachmentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_image(self) -> bool:
+        return self.media_type.startswith("image/")
+
+
+class ProviderFile(models.Model):
+    """An attachment's copy at a provider, reused by `file_id` across turns and conversations."""
+
+    attachment = models.ForeignKey(Attachment, on_delete=models.CASCADE, related_name="provider_files")
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="files")
+    file_id = models.CharField(max_length=255)
+    purpose = models.CharField(max_length=32)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["attachment", "provider", "purpose"], name="one_copy_per_provider_and_purpose"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.file_id

@@ -1,0 +1,118 @@
+"""Where answers come from: an endpoint with its dialect and credentials, and the models it serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from chat.responses.dialects import DIALECTS
+
+if TYPE_CHECKING:
+    from chat.models.people import User
+
+variable_name = RegexValidator(
+    r"^[A-Za-z_][A-Za-z0-9_]*\Z",
+    "Give the name of an environment variable, such as AZURE_OPENAI_API_KEY; never the key itself.",
+)
+
+
+def dialect_choices() -> list[tuple[str, str]]:
+    return [(name, dialect.label) for name, dialect in DIALECTS.items()]
+
+
+class Provider(models.Model):
+    """An endpoint. It names the environment variable that holds its key and never holds the key."""
+
+    class Auth(models.TextChoices):
+        KEY = "key", "API key from an environment variable"
+        NONE = "none", "No credentials"
+
+    class FilePolicy(models.TextChoices):
+        AUTO = "auto", "Automatic: small files inline, large ones uploaded once"
+        INLINE = "inline", "Always inline (base64)"
+        FILE_ID = "file_id", "Always uploaded, sent by file id"
+
+    class Source(models.TextChoices):
+        ENVIRONMENT = "environment", "Environment variables"
+        ADMIN = "admin", "This admin"
+        EMBEDDED = "embedded", "Embedded engine"
+
+    name = models.CharField(max_length=100, unique=True)
+    dialect = models.CharField(max_length=32, choices=dialect_choices)
+    base_url = models.CharField(
+        "base URL", max_length=500, blank=True, help_text="Such as https://NAME.openai.azure.com/openai/v1/"
+    )
+    auth = models.CharField(max_length=8, choices=Auth, default=Auth.KEY)
+    key_variable = models.CharField(
+        max_length=100,
+        blank=True,
+        validators=[variable_name],
+        help_text="Name of the environment variable that holds the key. The key itself is never stored.",
+    )
+    extra_headers = models.JSONField(default=dict, blank=True, help_text="Sent with each request. No secrets here.")
+    capabilities = models.JSONField(
+        "capability overrides", default=dict, blank=True, help_text='Such as {"state": false}'
+    )
+    file_policy = models.CharField(max_length=8, choices=FilePolicy, default=FilePolicy.AUTO)
+    enabled = models.BooleanField(default=True)
+    source = models.CharField(max_length=16, choices=Source, default=Source.ADMIN, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DeploymentQuerySet(models.QuerySet["Deployment"]):
+    def offered(self) -> DeploymentQuerySet:
+        """Those that can be chosen now, the default first."""
+        return (
+            self.filter(enabled=True, provider__enabled=True)
+            .select_related("provider")
+            .order_by("-is_default", "provider__name", "name")
+        )
+
+    def offered_to(self, user: User) -> DeploymentQuerySet:
+        """Those that this person may choose: open to all, or to one of their groups."""
+        return self.offered().filter(Q(groups=None) | Q(groups__in=user.groups.all())).distinct()
+
+
+class Deployment(models.Model):
+    """A model name that a provider serves. On Azure this is the deployment's name."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="deployments")
+    name = models.CharField(max_length=200, help_text="Sent as `model`. On Azure: the name of the deployment.")
+    label = models.CharField(max_length=200, blank=True, help_text="Shown to people instead of the name.")
+    context_window = models.PositiveIntegerField(null=True, blank=True, help_text="Tokens")
+    parameters = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Added to each request, such as {"reasoning": {"effort": "low"}, "max_output_tokens": 4000}',
+    )
+    enabled = models.BooleanField(default=True)
+    is_default = models.BooleanField("default", default=False)
+    groups = models.ManyToManyField(
+        "auth.Group", blank=True, help_text="Who may choose it. Empty: everybody.", related_name="+"
+    )
+
+    objects = DeploymentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["provider__name", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "name"], name="one_row_per_deployment"),
+            models.UniqueConstraint(
+                fields=["is_default"], condition=Q(is_default=True), name="one_default_deployment"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.label or self.name
+
+    def as_parameters(self) -> dict[str, Any]:
+        """The operator's extra request parameters, a copy."""
+        return dict(self.parameters or {})

@@ -1,0 +1,1 @@
+"""The edge: pages, actions, uploads and the socket. Check access, call one operation, return a fragment."""
