@@ -1,0 +1,5 @@
+"""From a person's file to an input part of a request.
+
+intake receives it in slices → inspect says what it is, or refuses with a sentence (pdf and images look
+inside) → it rests in storage → delivery turns it into what the provider takes.
+"""

@@ -1,0 +1,88 @@
+"""Pictures: proven by decoding them, and their thumbnails.
+
+All functions block; async callers go through a thread.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from chat.files import limits
+from chat.files.errors import Refused
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+
+# What Pillow's decoders raise on hostile or damaged files. UnidentifiedImageError is an OSError.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError)
+_DAMAGED = (*_BROKEN, struct.error, zlib.error)
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+_ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)
+
+# A decoded picture takes hundreds of MB at the limit: one at a time.
+_decoding = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Size as a person sees it, turned as the camera says."""
+
+    width: int
+    height: int
+    thumbnail: bytes
+
+
+def examine(path: Path, *, called: str = "This image") -> Picture:
+    """Decode the (first) picture as proof that it is whole. Raises Refused for a bomb or a broken file."""
+    with _decoding, _opened(path, called) as image:
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION) in _TURNED:
+            width, height = height, width
+        image.load()
+        return Picture(width, height, _thumbnail(image))
+
+
+@contextmanager
+def _opened(path: Path, called: str) -> Iterator[Image.Image]:
+    """The image, opened but not yet decoded, if its header promises a size that can be decoded."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _refuse_bombs(image.size, called)
+            yield image
+    except _BOMBS as error:
+        raise Refused(_too_many_pixels(called)) from error
+    except _DAMAGED as error:
+        raise Refused(f"{called} is broken and cannot be read. Save or export it again, then attach it.") from error
+
+
+def _refuse_bombs(size: tuple[int, int], called: str) -> None:
+    if size[0] * size[1] > limits.IMAGE_MAX_PIXELS:
+        raise Refused(_too_many_pixels(called))
+
+
+def _too_many_pixels(called: str) -> str:
+    megapixels = limits.IMAGE_MAX_PIXELS // 1_000_000
+    return f"{called} has more than {megapixels} megapixels, which is the limit. Make it smaller and attach it again."
+
+
+def _thumbnail(image: Image.Image) -> bytes:
+    if image.mode in ("P", "PA", "1"):  # a palette cannot be scaled smoothly
+        image = image.convert("RGBA")
+    small = image.copy() if image.width <= limits.THUMBNAIL_WIDTH else image
+    small.thumbnail((limits.THUMBNAIL_WIDTH, limits.THUMBNAIL_HEIGHT))
+    small = ImageOps.exif_transpose(small)
+    encoded = BytesIO()
+    small.convert("RGBA" if small.has_transparency_data else "RGB").save(
+        encoded, "WEBP", quality=limits.THUMBNAIL_QUALITY, exif=b"", icc_profile=None
+    )
+    return encoded.getvalue()

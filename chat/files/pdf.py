@@ -1,0 +1,142 @@
+"""The only module that enters pdfium: page count, text by page, a picture of the first page.
+
+pdfium is not thread-safe, not even across documents, so one lock guards the process. It is let go between
+pages, and handed on in turn: a long document delays a short one by a page, not by its length. Every handle
+is closed inside the lock, because a finalizer that runs later would enter pdfium from any thread.
+
+All functions block; async callers go through a thread. pdfium releases the GIL while it works.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pypdfium2
+import pypdfium2.raw as raw
+from PIL import Image
+
+from chat.files import limits
+from chat.files.errors import Refused
+
+# "\ufffe" is how pdfium marks a word that was hyphenated at the end of a line.
+_HYPHENATION = re.compile("\ufffe[ \t]*\n?")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+
+
+class _Turnstile:
+    """A lock that is handed on in turn.
+
+    A plain lock that is released and taken at once by the same thread starves the others; here whoever
+    came first waits in the gate, and a thread that comes again queues behind.
+    """
+
+    def __init__(self) -> None:
+        self._gate = threading.Lock()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._gate:
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+_pdfium = _Turnstile()
+
+
+class _Document:
+    """An open PDF with a budget of time; pdfium may be called inside `entered()` alone."""
+
+    def __init__(self, path: Path, called: str, seconds: float) -> None:
+        self.called = called
+        self._seconds_left = seconds
+        with self.entered():
+            self.pdf = _load(path, called)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        if self._seconds_left <= 0:
+            raise Refused(f"{self.called} takes too long to read. Attach a shorter or simpler version of it.")
+        with _pdfium:
+            started = time.monotonic()
+            try:
+                yield
+            except pypdfium2.PdfiumError as error:
+                raise Refused(_broken(self.called)) from error
+            finally:
+                self._seconds_left -= time.monotonic() - started
+
+    def close(self) -> None:
+        with _pdfium:
+            self.pdf.close()
+
+
+def page_count(path: Path, *, called: str = "This PDF", seconds: float = limits.PDF_SECONDS) -> int:
+    """Count the pages. `called` is how a refusal names the document.
+
+    Raises Refused for a document that is protected, broken or too slow; so do the other functions.
+    """
+    with closing(_Document(path, called, seconds)) as document, document.entered():
+        return len(document.pdf)
+
+
+def page_texts(path: Path, *, called: str = "This PDF", seconds: float = limits.PDF_SECONDS) -> list[str]:
+    """The text of each page, in order; "" for a page without text, such as a scan."""
+    texts: list[str] = []
+    with closing(_Document(path, called, seconds)) as document:
+        with document.entered():
+            pages = len(document.pdf)
+        for index in range(pages):
+            with document.entered(), _page(document, index) as page, closing(page.get_textpage()) as textpage:
+                texts.append(textpage.get_text_range())
+    return [_tidy(text) for text in texts]
+
+
+def thumbnail(path: Path, *, called: str = "This PDF", seconds: float = limits.PDF_SECONDS) -> bytes:
+    """The first page as a small WEBP."""
+    with closing(_Document(path, called, seconds)) as document, document.entered(), _page(document, 0) as page:
+        width, height = page.get_size()
+        scale = min(limits.THUMBNAIL_WIDTH / max(width, 1), limits.THUMBNAIL_HEIGHT / max(height, 1))
+        with closing(page.render(scale=scale, limit_image_cache=True)) as bitmap:
+            # The copy outlives the bitmap, whose memory belongs to pdfium.
+            picture: Image.Image = bitmap.to_pil().convert("RGB").copy()
+    encoded = BytesIO()
+    picture.save(encoded, "WEBP", quality=limits.THUMBNAIL_QUALITY)
+    return encoded.getvalue()
+
+
+def _load(path: Path, called: str) -> Any:
+    try:
+        return pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as error:
+        if error.err_code == raw.FPDF_ERR_PASSWORD:
+            raise Refused(f"{called} is protected with a password. Remove the password and attach it again.") from error
+        if error.err_code == raw.FPDF_ERR_SECURITY:
+            raise Refused(
+                f"{called} is protected in a way that cannot be opened here. Remove the protection and attach it again."
+            ) from error
+        raise Refused(_broken(called)) from error
+
+
+def _broken(called: str) -> str:
+    return f"{called} is broken and cannot be read. Save or export it again, then attach the new file."
+
+
+@contextmanager
+def _page(document: _Document, index: int) -> Iterator[Any]:
+    with closing(document.pdf[index]) as page:
+        yield page
+
+
+def _tidy(text: str) -> str:
+    """Without line-end hyphens and without what a database or a page cannot hold."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _UNPRINTABLE.sub("", _HYPHENATION.sub("", text)).strip()
