@@ -6,8 +6,8 @@ which asks for SECRET_KEY and ALLOWED_HOSTS.
 
 from __future__ import annotations
 
+import logging
 import secrets
-import sys
 from pathlib import Path
 
 import environ
@@ -15,6 +15,14 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def number(name: str, default: int) -> int:
+    value = env.str(name, str(default))
+    if not value.isascii() or not value.isdigit():
+        raise ImproperlyConfigured(f"{name} is {value!r}. Set it to a whole number, such as {default}.")
+    return int(value)
+
 
 env = environ.Env()
 DOTENV = Path(env.str("DOTENV", str(BASE_DIR / ".env")))
@@ -27,7 +35,15 @@ if ENVIRONMENT not in ("development", "production"):
 PRODUCTION = ENVIRONMENT == "production"
 
 DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / ".data"))).absolute()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+try:
+    DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(
+        f"DATA_DIR={DATA_DIR} cannot be made ({error.strerror}). Set it to a folder that this account may write to."
+    ) from error
+
+
+HOW_TO_MAKE_A_KEY = 'python3 -c "import secrets; print(secrets.token_urlsafe(64))"'
 
 
 def development_secret_key() -> str:
@@ -43,30 +59,49 @@ SECRET_KEY = env.str("SECRET_KEY", "")
 if not SECRET_KEY:
     if PRODUCTION:
         raise ImproperlyConfigured(
-            "SECRET_KEY is not set. Outside development, set it to a long random string, for example the "
-            'output of: python3 -c "import secrets; print(secrets.token_urlsafe(64))"'
+            f"SECRET_KEY is not set. Outside development, set it to a long random string: {HOW_TO_MAKE_A_KEY}"
         )
     SECRET_KEY = development_secret_key()
+if PRODUCTION and (len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
+    raise ImproperlyConfigured(f"SECRET_KEY is easy to guess. Set it to a long random string: {HOW_TO_MAKE_A_KEY}")
 
 DEBUG = env.bool("DEBUG", False)
 if DEBUG and PRODUCTION:
-    raise ImproperlyConfigured("DEBUG=1 shows settings and code to strangers. Unset it, or use ENVIRONMENT=development.")
+    raise ImproperlyConfigured(
+        "DEBUG=1 shows settings and code to strangers. Unset it, or use ENVIRONMENT=development."
+    )
 
 HOST = env.str("HOST", "127.0.0.1")
-PORT = env.int("PORT", 8000)
+PORT = number("PORT", 8000)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
 if not ALLOWED_HOSTS:
     if PRODUCTION:
-        raise ImproperlyConfigured("ALLOWED_HOSTS is not set. Set it to the host names people use, such as chat.example.org")
+        raise ImproperlyConfigured(
+            "ALLOWED_HOSTS is not set. Set it to the host names people use, such as chat.example.org"
+        )
     ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+if PRODUCTION and "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS=* would let any web site open a socket here in the name of whoever visits it. "
+        "Set it to the host names people use, such as chat.example.org"
+    )
 if not PRODUCTION and HOST not in LOOPBACK:
     raise ImproperlyConfigured(
         f"HOST={HOST} would serve a development set-up to the network. "
         "Set ENVIRONMENT=production, SECRET_KEY and ALLOWED_HOSTS first, or leave HOST at 127.0.0.1."
     )
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+# Where people reach the chat, for links that are printed. Empty: http://HOST:PORT
+PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
+if PUBLIC_URL and not PUBLIC_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured(
+        f"PUBLIC_URL is {PUBLIC_URL!r}. Set it to a whole address, such as https://chat.example.org"
+    )
+if not PUBLIC_URL and PRODUCTION:
+    PUBLIC_URL = f"https://{ALLOWED_HOSTS[0].lstrip('.')}"
 
 INSTALLED_APPS = [
     "chat",
@@ -146,7 +181,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", False)
-SIGNIN_LINK_SECONDS = env.int("SIGNIN_LINK_SECONDS", 24 * 3600)
+SIGNIN_LINK_SECONDS = number("SIGNIN_LINK_SECONDS", 24 * 3600)
 LOGIN_REDIRECT_URL = "/"
 LOGIN_URL = "account_login"
 ACCOUNT_ADAPTER = "chat.web.accounts.AccountAdapter"
@@ -168,7 +203,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "chatsite.static.HashedStaticFiles"},
 }
 FILE_UPLOAD_PERMISSIONS = 0o600
-FILE_MAX_BYTES = env.int("FILE_MAX_MB", 50) * 1024 * 1024
+FILE_MAX_BYTES = number("FILE_MAX_MB", 50) * 1024 * 1024
 FILE_SLICE_BYTES = 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 
@@ -192,15 +227,18 @@ CONTENT_SECURITY_POLICY = {
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 30 * 24 * 3600
+BEHIND_PROXY = env.bool("BEHIND_PROXY", False)
+if BEHIND_PROXY:
+    # Believed only when asked for: without a proxy that overwrites them, anybody can send these headers.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", PRODUCTION)
 if PRODUCTION:
-    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", True)
-    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 365 * 24 * 3600)
+    SECURE_HSTS_SECONDS = number("SECURE_HSTS_SECONDS", 365 * 24 * 3600)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-    if env.bool("BEHIND_PROXY", False):
-        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # Language and time
 
@@ -211,15 +249,22 @@ USE_TZ = True
 
 # What the operator reads
 
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    raise ImproperlyConfigured(f"LOG_LEVEL is {LOG_LEVEL!r}. Set it to DEBUG, INFO, WARNING or ERROR.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "stream": sys.stderr}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
-        "chat": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO"), "propagate": False},
-        "django": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-        "daphne": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "chat": {"level": LOG_LEVEL},
+        # Replaces Django's own handlers, which would print each line twice.
+        "django": {"handlers": [], "level": "WARNING"},
+        # A page that is not there is the browser's affair; what broke is ours.
+        "django.request": {"level": "ERROR"},
+        "django.channels.server": {"level": "WARNING"},
     },
 }
 

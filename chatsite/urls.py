@@ -1,10 +1,14 @@
 """Every address of the product."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
+# One sign-in page for all, with its limits on guessing; Django's own for the admin has none.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("accounts/", include("allauth.account.urls")),
+    path("", include("chat.web.accounts")),
     path("", include("chat.web.urls")),
 ]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import secrets
 
 from django.contrib.auth.models import AbstractUser
+from django.core import signing
 from django.db import models
+
+SIGNIN_SALT = "chat.signin-link"
 
 
 def new_nonce() -> str:
@@ -16,6 +19,10 @@ class User(AbstractUser):
     """A person. Custom from day one, since Django cannot swap the model later."""
 
     signin_nonce = models.CharField(max_length=32, default=new_nonce, editable=False)
+
+    def signin_token(self) -> str:
+        """The signed part of a sign-in link. Good until its nonce is consumed or it is too old."""
+        return signing.dumps({"u": self.pk, "n": self.signin_nonce}, salt=SIGNIN_SALT)
 
     def consume_signin_nonce(self, nonce: str) -> bool:
         """Trade `nonce` for a new one; False when it was used before.

@@ -1,8 +1,84 @@
+"""The way in: sign-in links, and those pages of allauth that make sense without e-mail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account import views as allauth
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
-from django.http import HttpRequest
+from django.contrib.auth import login
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from chat.models import User
+from chat.models.people import SIGNIN_SALT
 
 
 class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return bool(settings.SIGNUP_OPEN)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def signin(request: HttpRequest, token: str) -> HttpResponse:
+    """Sign a person in by a link that works once.
+
+    Only POST uses the link up: mail scanners and link previews follow it with GET.
+    """
+    try:
+        claim = signing.loads(token, salt=SIGNIN_SALT, max_age=settings.SIGNIN_LINK_SECONDS)
+    except signing.SignatureExpired:
+        return unusable_link(request, "This link is too old.", status=410)
+    except signing.BadSignature:
+        return unusable_link(request, "This is not a sign-in link of this chat.", status=404)
+    user = User.objects.filter(pk=claim["u"], is_active=True).first()
+    if user is None or user.signin_nonce != claim["n"]:
+        return unusable_link(request, "This link was used before.", status=410)
+    if request.method != "POST":
+        return offer_signin(request, user)
+    if not user.consume_signin_nonce(claim["n"]):
+        return unusable_link(request, "This link was used before.", status=410)
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    return redirect(settings.LOGIN_REDIRECT_URL)
+
+
+def offer_signin(request: HttpRequest, person: User) -> HttpResponse:
+    context: dict[str, Any] = {
+        "person": person,
+        # Who is signed in already decides for themselves; a link must not swap accounts behind their back.
+        "submit_at_once": not request.user.is_authenticated,
+    }
+    return without_referrer(render(request, "chat/signin.html", context))
+
+
+def unusable_link(request: HttpRequest, reason: str, *, status: int) -> HttpResponse:
+    return without_referrer(render(request, "chat/signin.html", {"reason": reason}, status=status))
+
+
+def without_referrer(page: HttpResponse) -> HttpResponse:
+    """The address holds the token, so it stays on this site whatever the site's policy is.
+
+    Not "no-referrer": browsers then post with "Origin: null", which the CSRF check refuses.
+    """
+    page.headers["Referrer-Policy"] = "same-origin"
+    return page
+
+
+# An explicit list: what is left out of allauth's (e-mail addresses, resets by mail, codes) asks for a
+# mail server, and a page that cannot work is worse than none.
+urlpatterns = [
+    path("signin/<str:token>/", signin, name="signin"),
+    path("accounts/login/", allauth.login, name="account_login"),
+    path("accounts/logout/", allauth.logout, name="account_logout"),
+    path("accounts/signup/", allauth.signup, name="account_signup"),
+    path("accounts/inactive/", allauth.account_inactive, name="account_inactive"),
+    path("accounts/reauthenticate/", allauth.reauthenticate, name="account_reauthenticate"),
+    path("accounts/password/change/", allauth.password_change, name="account_change_password"),
+    path("accounts/password/set/", allauth.password_set, name="account_set_password"),
+]

@@ -1,0 +1,5 @@
+"""Sockets by address."""
+
+from typing import Any
+
+websocket_urlpatterns: list[Any] = []
