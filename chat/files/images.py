@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from chat.files import limits
 from chat.files.errors import Refused
@@ -52,6 +52,19 @@ def examine(path: Path, *, called: str = "This image") -> Picture:
         return Picture(width, height, _thumbnail(image))
 
 
+def as_sent(path: Path, media_type: str, *, called: str = "This image") -> tuple[str, bytes]:
+    """Media type and bytes for a provider: the file as it is, wherever possible.
+
+    Written anew when its metadata tell where it was taken, or when it is larger than the wire takes.
+    """
+    with _opened(path, called) as image:
+        too_large = path.stat().st_size > limits.IMAGE_SENT_MAX_BYTES
+        if not too_large and not _tells_place(image):
+            return media_type, path.read_bytes()
+        with _decoding:
+            return ("image/jpeg", _shrunk(image)) if too_large else (media_type, _without_metadata(image, media_type))
+
+
 @contextmanager
 def _opened(path: Path, called: str) -> Iterator[Image.Image]:
     """The image, opened but not yet decoded, if its header promises a size that can be decoded."""
@@ -86,3 +99,32 @@ def _thumbnail(image: Image.Image) -> bytes:
         encoded, "WEBP", quality=limits.THUMBNAIL_QUALITY, exif=b"", icc_profile=None
     )
     return encoded.getvalue()
+
+
+def _tells_place(image: Image.Image) -> bool:
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    return bool(image.getexif().get_ifd(ExifTags.IFD.GPSInfo)) or "GPS" in str(xmp)
+
+
+def _without_metadata(image: Image.Image, media_type: str) -> bytes:
+    """Saved again with its colours and its orientation, and nothing else that the file told."""
+    kept = Image.Exif()
+    if _ORIENTATION in image.getexif():
+        kept[_ORIENTATION] = image.getexif()[_ORIENTATION]
+    profile = image.info.get("icc_profile")
+    format = media_type.removeprefix("image/").upper()
+    quality = "keep" if image.format == "JPEG" else 90
+    written = BytesIO()
+    image.save(written, format, exif=kept, icc_profile=profile, quality=quality, comment=b"")
+    return written.getvalue()
+
+
+def _shrunk(image: Image.Image) -> bytes:
+    """At a side that models scale down to anyway, on white where it was transparent."""
+    upright = ImageOps.exif_transpose(image)
+    upright.thumbnail((limits.IMAGE_SENT_SIDE, limits.IMAGE_SENT_SIDE))
+    page = Image.new("RGBA", upright.size, "white")
+    page.alpha_composite(upright.convert("RGBA"))
+    written = BytesIO()
+    page.convert("RGB").save(written, "JPEG", quality=85)
+    return written.getvalue()

@@ -14,3 +14,14 @@ PDF_MAX_PAGES = 5_000
 
 # Time inside pdfium for one document; waiting for other documents does not count.
 PDF_SECONDS = 60.0
+
+# A picture of the first page is a courtesy: it gets less.
+PAINT_SECONDS = 2.0
+
+# What "automatic" sends inside the request: encoding and sending it again each turn costs less than a
+# second round trip.
+AUTO_INLINE_BYTES = 4 * 1024 * 1024
+
+# The wire's ceiling for an image's data URL is 20,971,520 characters; base64 makes 4 of 3.
+IMAGE_SENT_MAX_BYTES = 15_000_000
+IMAGE_SENT_SIDE = 4096

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pypdfium2
@@ -66,13 +66,13 @@ class _Document:
         if self._seconds_left <= 0:
             raise Refused(f"{self.called} takes too long to read. Attach a shorter or simpler version of it.")
         with _pdfium:
-            started = time.monotonic()
+            started = monotonic()
             try:
                 yield
             except pypdfium2.PdfiumError as error:
                 raise Refused(_broken(self.called)) from error
             finally:
-                self._seconds_left -= time.monotonic() - started
+                self._seconds_left -= monotonic() - started
 
     def close(self) -> None:
         with _pdfium:
@@ -101,16 +101,40 @@ def page_texts(path: Path, *, called: str = "This PDF", seconds: float = limits.
 
 
 def thumbnail(path: Path, *, called: str = "This PDF", seconds: float = limits.PDF_SECONDS) -> bytes:
-    """The first page as a small WEBP."""
+    """The first page as a small WEBP; of a page that paints for very long, what was painted in time."""
     with closing(_Document(path, called, seconds)) as document, document.entered(), _page(document, 0) as page:
-        width, height = page.get_size()
-        scale = min(limits.THUMBNAIL_WIDTH / max(width, 1), limits.THUMBNAIL_HEIGHT / max(height, 1))
-        with closing(page.render(scale=scale, limit_image_cache=True)) as bitmap:
-            # The copy outlives the bitmap, whose memory belongs to pdfium.
-            picture: Image.Image = bitmap.to_pil().convert("RGB").copy()
+        picture = _painted(page)
     encoded = BytesIO()
     picture.save(encoded, "WEBP", quality=limits.THUMBNAIL_QUALITY)
     return encoded.getvalue()
+
+
+def _painted(page: Any) -> Image.Image:
+    """Paint progressively, since one page of a map or a bomb can hold a million strokes (25 s measured)."""
+    width, height = _fitted(*page.get_size())
+    with closing(pypdfium2.PdfBitmap.new_native(width, height, raw.FPDFBitmap_BGRx)) as bitmap:
+        bitmap.fill_rect((255, 255, 255, 255), 0, 0, width, height)
+        pause = _pause_after(limits.PAINT_SECONDS)
+        flags = raw.FPDF_ANNOT | raw.FPDF_RENDER_LIMITEDIMAGECACHE
+        raw.FPDF_RenderPageBitmap_Start(bitmap, page, 0, 0, width, height, 0, flags, pause)
+        raw.FPDF_RenderPage_Close(page)
+        # The conversion copies, so that the picture outlives the bitmap's memory.
+        picture: Image.Image = bitmap.to_pil().convert("RGB")
+    return picture
+
+
+def _fitted(width: float, height: float) -> tuple[int, int]:
+    scale = min(limits.THUMBNAIL_WIDTH / max(width, 1), limits.THUMBNAIL_HEIGHT / max(height, 1))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _pause_after(seconds: float) -> Any:
+    """pdfium's struct for a painting that may be interrupted; it asks between steps."""
+    deadline = monotonic() + seconds
+    pause = raw.IFSDK_PAUSE(version=1)
+    callback_type = dict(raw.IFSDK_PAUSE._fields_)["NeedToPauseNow"]
+    pause.NeedToPauseNow = callback_type(lambda _pause: monotonic() > deadline)
+    return pause
 
 
 def _load(path: Path, called: str) -> Any:

@@ -1,0 +1,77 @@
+"""Files made when a test needs them, honest and otherwise."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from fpdf import FPDF
+from PIL import ExifTags, Image
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def make_pdf(path: Path, pages: list[str], **encryption: str) -> Path:
+    """A PDF with one text per page; `owner_password` and `user_password` protect it."""
+    document = FPDF()
+    if encryption:
+        document.set_encryption(**encryption)
+    document.set_font("helvetica", size=12)
+    for text in pages:
+        document.add_page()
+        document.multi_cell(0, 8, text)
+    document.output(str(path))
+    return path
+
+
+def make_crowded_pdf(path: Path, strokes: int) -> Path:
+    """One page with very many strokes, such as a map."""
+    document = FPDF()
+    document.add_page()
+    lines = (f"{index % 500} {index % 800} m {index * 7 % 500} {index * 3 % 800} l S" for index in range(strokes))
+    document._out("\n".join(lines))
+    document.output(str(path))
+    return path
+
+
+def make_image(
+    path: Path, format: str = "PNG", size: tuple[int, int] = (40, 30), mode: str = "RGB", **save: Any
+) -> Path:
+    Image.new(mode, size, **({"color": "teal"} if mode == "RGB" else {})).save(path, format, **save)
+    return path
+
+
+def make_noise(path: Path, format: str = "PNG", size: tuple[int, int] = (400, 300)) -> Path:
+    """An image that does not compress, so that cutting it cuts pixels."""
+    Image.effect_noise(size, 80).convert("RGB").save(path, format)
+    return path
+
+
+def exif_of_a_camera(*, orientation: int, place: bool = False) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    exif[ExifTags.Base.Model] = "Testcamera"
+    if place:
+        exif.get_ifd(ExifTags.IFD.GPSInfo).update(
+            {ExifTags.GPS.GPSLatitudeRef: "N", ExifTags.GPS.GPSLatitude: (48.0, 51.0, 29.0)}
+        )
+    return exif
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that promises `width` x `height` pixels and holds next to none."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"\0" * 64)) + _chunk(b"IEND", b"")
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
