@@ -1,26 +1,234 @@
-"""What each kind of server can do. Code asks a capability and never the name of a dialect."""
+"""What each kind of server can do. Code asks a capability and never the name of a dialect.
+
+The values are what documentation, specifications and the servers' sources say; where they are silent, the safe
+assumption stands. An operator who knows better overrides single capabilities per provider.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+MIB = 1024 * 1024
+
+# What llama.cpp and Ollama take in `input`; everything else is answered with 400.
+PLAIN_ITEMS = ("message", "function_call", "function_call_output", "reasoning")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    label: str
-    state: bool = False
+    """A kind of server. The defaults are the safest set: stateless, text and functions, nothing kept there."""
 
+    label: str
+
+    # Address and credentials
+    default_base_url: str = ""
+    base_path: str = "v1"  # what a bare host lacks
+    auth_header: str = "bearer"  # "bearer" | "api-key"
+    needs_key: bool = False
+
+    # State at the provider
+    state: bool = False  # previous_response_id continues a conversation
+    store: bool = False  # `store` is understood; what is stored can be chained and fetched
+    retrieve: bool = False
+    delete: bool = False
+    input_items: bool = False
+    background: bool = False
+    resume: bool = False  # GET …?stream=true&starting_after=N of a background stream
+    cancel: bool = False
+    encrypted_reasoning: bool = False  # include: ["reasoning.encrypted_content"]
+
+    # Files and images
+    files_api: bool = False
+    file_purpose: str = "user_data"  # "assistants" | "user_data"
+    pdf_input: bool = False  # input_file in a message
+    image_url: bool = False
+    image_base64: bool = True
+    image_file_id: bool = False
+    image_types: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp")
+    max_inline_file_bytes: int = 0  # larger files are uploaded (or refused where nothing takes uploads)
+    max_upload_bytes: int = 0
+
+    # Tools
+    tools: bool = True  # functions
+    tool_choice_required: bool = False
+    mcp: bool = False
+    code_interpreter: bool = False
+    image_generation: bool = False
+    image_generation_streams: bool = False
+    web_search: bool = False
+    file_search: bool = False
+    json_schema: bool = False
+
+    # The wire
+    sequence_numbers: bool = False
+    sends_done: bool = False
+    event_names: bool = True  # frames carry an `event:` line; nobody should need it
+    keeps_assistant_ids: bool = True  # assistant messages in the input carry `id` and `status`
+    input_item_types: tuple[str, ...] = ()  # those it accepts; empty: all
+    lists_models: bool = True  # GET models answers, and costs nothing: the connection test
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Dialect:
+        """This dialect with an operator's corrections, such as {"state": False}. ValueError says what is wrong."""
+        return replace(self, **{name: self._checked(name, value) for name, value in overrides.items()})
+
+    def accepts_item(self, item_type: str) -> bool:
+        return not self.input_item_types or item_type in self.input_item_types
+
+    def _checked(self, name: str, value: Any) -> Any:
+        if name not in OVERRIDABLE:
+            raise ValueError(f"There is no capability “{name}”; the capabilities are {', '.join(OVERRIDABLE)}.")
+        current = getattr(self, name)
+        if isinstance(current, tuple):
+            if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
+                raise ValueError(f"The capability “{name}” is a list of words.")
+            return tuple(value)
+        if type(value) is not type(current):
+            raise ValueError(f"The capability “{name}” is {_KINDS[type(current)]}.")
+        if isinstance(value, int) and value < 0:
+            raise ValueError(f"The capability “{name}” is a whole number that is not negative.")
+        if value not in _CHOICES.get(name, (value,)):
+            raise ValueError(f"The capability “{name}” is one of {', '.join(_CHOICES[name])}.")
+        return value
+
+
+_KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", str: "a word"}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "auth_header": ("bearer", "api-key"),
+    "file_purpose": ("assistants", "user_data"),
+}
+OVERRIDABLE = tuple(field.name for field in fields(Dialect) if field.name not in {"label", "default_base_url"})
+
+_OPENAI = Dialect(
+    "OpenAI",
+    default_base_url="https://api.openai.com/v1/",
+    needs_key=True,
+    state=True,
+    store=True,
+    retrieve=True,
+    delete=True,
+    input_items=True,
+    background=True,
+    resume=True,
+    cancel=True,
+    encrypted_reasoning=True,
+    files_api=True,
+    pdf_input=True,
+    image_url=True,
+    image_file_id=True,
+    image_types=("image/png", "image/jpeg", "image/webp", "image/gif"),
+    # The limit is 50 MB for a whole request; base64 adds a third, and the history may hold more files.
+    max_inline_file_bytes=8 * MIB,
+    max_upload_bytes=50 * MIB,
+    tool_choice_required=True,
+    mcp=True,
+    code_interpreter=True,
+    image_generation=True,
+    image_generation_streams=True,
+    web_search=True,
+    file_search=True,
+    json_schema=True,
+    sequence_numbers=True,
+)
 
 DIALECTS: dict[str, Dialect] = {
-    "azure": Dialect("Azure OpenAI", state=True),
-    "openai": Dialect("OpenAI", state=True),
-    "foundry": Dialect("Microsoft Foundry", state=True),
-    "ofox": Dialect("Stateless gateway (OfoxAI and alike)"),
-    "ollama": Dialect("Ollama"),
-    "vllm": Dialect("vLLM"),
-    "llamacpp": Dialect("llama.cpp"),
-    "lmstudio": Dialect("LM Studio", state=True),
+    "azure": replace(
+        _OPENAI,
+        label="Azure OpenAI",
+        default_base_url="",
+        base_path="openai/v1",
+        auth_header="api-key",
+        file_purpose="assistants",  # user_data is refused
+        image_file_id=False,
+        image_types=("image/png", "image/jpeg", "image/webp"),
+        image_generation_streams=False,
+        web_search=False,
+    ),
+    "openai": _OPENAI,
+    "foundry": Dialect(
+        "Microsoft Foundry",
+        base_path="openai/v1",
+        needs_key=True,
+        state=True,
+        store=True,
+        retrieve=True,
+        files_api=True,
+        file_purpose="assistants",
+        image_url=True,
+        max_upload_bytes=50 * MIB,
+    ),
+    "ofox": Dialect(
+        "Stateless gateway (OfoxAI and alike)",
+        default_base_url="https://api.ofox.ai/v1/",
+        needs_key=True,
+        image_url=True,
+        sends_done=True,
+        event_names=False,
+    ),
+    "ollama": Dialect(
+        "Ollama",
+        default_base_url="http://127.0.0.1:11434/v1/",
+        json_schema=True,
+        sequence_numbers=True,
+        input_item_types=(*PLAIN_ITEMS, "web_search_call"),
+    ),
+    "vllm": Dialect(
+        "vLLM",  # state only with VLLM_ENABLE_RESPONSES_API_STORE=1, and then in memory: an override
+        default_base_url="http://127.0.0.1:8000/v1/",
+        image_url=True,
+        json_schema=True,
+        sequence_numbers=True,
+    ),
+    "llamacpp": Dialect(
+        "llama.cpp",
+        default_base_url="http://127.0.0.1:8080/v1/",
+        image_url=True,
+        input_item_types=PLAIN_ITEMS,
+    ),
+    "lmstudio": Dialect("LM Studio", default_base_url="http://127.0.0.1:1234/v1/", state=True, store=True),
     "generic": Dialect("Another server (safest assumptions)"),
-    "offline": Dialect("Embedded engine", state=True),
+    "offline": replace(_OPENAI, label="Embedded engine", default_base_url="http://offline/v1/", needs_key=False),
 }
+
+# People paste what the documentation shows: the address of one operation instead of the base.
+_LEAVES = ("/responses", "/chat/completions", "/completions", "/models", "/files")
+
+
+def normalise_base_url(dialect: Dialect, url: str) -> str:
+    """The base URL with a closing slash, from a base URL, a bare endpoint or the address of an operation.
+
+    A query (`?api-version=preview`) stays and goes with each request. ValueError says what is wrong with the rest.
+    """
+    url = (url or dialect.default_base_url).strip()
+    if not url:
+        raise ValueError("The base URL is empty; give one such as https://NAME.openai.azure.com/.")
+    parts = urlsplit(url if "://" in url else f"{_scheme_for(url)}://{url}")
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError("The base URL begins with https:// (or http:// for a server in your own network).")
+    if not parts.hostname:
+        raise ValueError("The base URL has no host name; give one such as https://NAME.openai.azure.com/.")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("The base URL holds credentials; put the key into its environment variable.")
+    return urlunsplit((parts.scheme, parts.netloc, f"{_base_path(dialect, parts.path)}/", parts.query, ""))
+
+
+def _base_path(dialect: Dialect, path: str) -> str:
+    path = path.rstrip("/")
+    for leaf in _LEAVES:
+        path = path.removesuffix(leaf).rstrip("/")
+    if dialect.base_path == "openai/v1":
+        head, openai, _ = path.partition("/openai")  # also /openai/deployments/NAME, the address of an older API
+        return path if path.endswith("/v1") and openai else f"{head}/openai/v1"
+    return path or f"/{dialect.base_path}"
+
+
+def _scheme_for(host: str) -> str:
+    """http for this machine, https for all others."""
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return "http" if ipaddress.ip_address(name).is_loopback else "https"
+    except ValueError:
+        return "http" if name == "localhost" else "https"
