@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from pytest_django import Settings
 
 from chat.files import limits
 from chat.files.errors import QUOTED_CHARACTERS, Refused, megabytes, quoted
@@ -158,8 +159,8 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     assert refusal_of(path, "report.pdf") == "“report.pdf” is empty. Check the file and attach it again."
 
 
-def test_a_file_above_the_limit_is_refused_with_both_sizes(tmp_path: Path, settings: object) -> None:
-    settings.FILE_MAX_BYTES = 2 * 1024 * 1024  # type: ignore[attr-defined]
+def test_a_file_above_the_limit_is_refused_with_both_sizes(tmp_path: Path, settings: Settings) -> None:
+    settings.FILE_MAX_BYTES = 2 * 1024 * 1024
     path = tmp_path / "a"
     path.write_bytes(bytes(2 * 1024 * 1024 + 1))
 

@@ -134,6 +134,25 @@ def test_a_short_document_does_not_wait_for_the_end_of_a_long_one(tmp_path: Path
     assert order == ["short", "long"]
 
 
+def test_who_waits_for_pdfium_comes_before_who_just_had_it() -> None:
+    turnstile, order = pdf._Turnstile(), []
+
+    def wait_for_turn() -> None:
+        with turnstile:
+            order.append("waited")
+
+    waiting = threading.Thread(target=wait_for_turn)
+    with turnstile:
+        waiting.start()
+        while not turnstile._gate.locked():
+            pass
+    with turnstile:
+        order.append("came again")
+    waiting.join(10)
+
+    assert order == ["waited", "came again"]
+
+
 def test_many_threads_read_at_once_and_each_gets_its_own(tmp_path: Path) -> None:
     paths = [make_pdf(tmp_path / f"{name}.pdf", [f"{name} {page}" for page in range(20)]) for name in "abcdef"]
     found: dict[str, list[str]] = {}

@@ -1,0 +1,33 @@
+"""An attachment's bytes, wherever the default storage keeps them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chat.models import Attachment
+
+
+@contextmanager
+def on_disk(attachment: Attachment) -> Iterator[Path]:
+    """A local path to the bytes: the stored file itself, or a copy for the time of the block.
+
+    The path is for reading. Raises FileNotFoundError when the bytes are gone.
+    """
+    try:
+        yield Path(attachment.file.path)
+    except NotImplementedError:  # a storage that is not a file system
+        with tempfile.NamedTemporaryFile(prefix="attachment-") as copy, attachment.file.open("rb") as stored:
+            shutil.copyfileobj(stored, copy)
+            copy.flush()
+            yield Path(copy.name)
+
+
+def drop_bytes(attachment: Attachment) -> None:
+    """Delete what storage holds of it; the row is the caller's to save or delete."""
+    for field in (attachment.file, attachment.thumbnail):
+        if field:
+            field.delete(save=False)
