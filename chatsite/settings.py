@@ -73,6 +73,8 @@ if DEBUG and PRODUCTION:
 
 HOST = env.str("HOST", "127.0.0.1")
 PORT = number("PORT", 8000)
+if PORT > 65535:
+    raise ImproperlyConfigured(f"PORT is {PORT}. Set it to a number up to 65535.")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
@@ -151,6 +153,11 @@ TEMPLATES = [
 ]
 
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'chat.sqlite3'}")}
+if DATABASES["default"].get("ENGINE") not in ("django.db.backends.sqlite3", "django.db.backends.postgresql"):
+    raise ImproperlyConfigured(
+        "DATABASE_URL names a database that this chat does not use. "
+        "Set it to postgres://USER:PASSWORD@HOST/NAME or sqlite:////PATH, or leave it out."
+    )
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL and IMMEDIATE together: readers never wait, and writers queue instead of failing with
     # "database is locked".

@@ -1,18 +1,30 @@
-"""Settings of the tests: the product's own, with a data folder that is thrown away."""
+"""Settings of the tests: the product's own, with a data folder that is thrown away.
 
+What the developer's shell says about the product does not reach them, nor the servers that they start.
+"""
+
+import atexit
 import os
+import shutil
 import tempfile
 
-os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="responses-chat-tests-")
-os.environ["DOTENV"] = os.devnull
+OURS = (
+    *("ENVIRONMENT", "DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "PUBLIC_URL", "HOST", "PORT"),
+    *("DATABASE_URL", "BEHIND_PROXY", "SECURE_", "SIGNUP_OPEN", "SIGNIN_LINK_SECONDS", "FILE_MAX_MB", "LOG_LEVEL"),
+    *("TIME_ZONE", "AZURE_OPENAI_", "OPENAI_", "RESPONSES_"),
+)
 for name in list(os.environ):
-    if name.startswith(("AZURE_OPENAI_", "OPENAI_", "RESPONSES_")):
+    if name.startswith(OURS):
         del os.environ[name]
+os.environ["DOTENV"] = os.devnull
+os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="responses-chat-tests-")
+atexit.register(shutil.rmtree, os.environ["DATA_DIR"], ignore_errors=True)
 
 from chatsite.settings import *  # noqa: E402, F403
-from chatsite.settings import DATA_DIR, DATABASES, STORAGES  # noqa: E402
+from chatsite.settings import DATA_DIR, DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
 
 DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # The hashed names need collectstatic; the journeys run against it, the other tests need no manifest.
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+STATIC_ROOT.mkdir()

@@ -24,6 +24,11 @@ class AccountAdapter(DefaultAccountAdapter):
         return bool(settings.SIGNUP_OPEN)
 
 
+class LoginView(allauth.LoginView):
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {**super().get_context_data(**kwargs), "signup_is_open": settings.SIGNUP_OPEN}
+
+
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def signin(request: HttpRequest, token: str) -> HttpResponse:
@@ -74,7 +79,7 @@ def without_referrer(page: HttpResponse) -> HttpResponse:
 # mail server, and a page that cannot work is worse than none.
 urlpatterns = [
     path("signin/<str:token>/", signin, name="signin"),
-    path("accounts/login/", allauth.login, name="account_login"),
+    path("accounts/login/", LoginView.as_view(), name="account_login"),
     path("accounts/logout/", allauth.logout, name="account_logout"),
     path("accounts/signup/", allauth.signup, name="account_signup"),
     path("accounts/inactive/", allauth.account_inactive, name="account_inactive"),

@@ -1,0 +1,126 @@
+"""The cast, their clients, a server process and a browser.
+
+Alice owns things, Bob is a second person, Charlie a stranger, Rita a reviewer with view permissions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from hypothesis import settings as hypothesis_settings
+from playwright.sync_api import sync_playwright
+
+from chat.models import User
+from tests.house.browsing import Browser, chromium_path
+from tests.house.serving import Server
+
+# A busy machine is no counter-example.
+hypothesis_settings.register_profile("house", deadline=None)
+hypothesis_settings.load_profile("house")
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice", password=PASSWORD)
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob", password=PASSWORD)
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    return User.objects.create_user("charlie", password=PASSWORD)
+
+
+@pytest.fixture
+def rita(db: None) -> User:
+    """Staff who may look at everything of the chat and change nothing."""
+    rita = User.objects.create_user("rita", password=PASSWORD, is_staff=True)
+    rita.user_permissions.set(Permission.objects.filter(content_type__app_label="chat", codename__startswith="view_"))
+    return rita
+
+
+@pytest.fixture
+def admin_user(db: None) -> User:
+    return User.objects.create_superuser("admin", password=PASSWORD)
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def alice_client(alice: User) -> Client:
+    return signed_in(alice)
+
+
+@pytest.fixture
+def bob_client(bob: User) -> Client:
+    return signed_in(bob)
+
+
+@pytest.fixture
+def charlie_client(charlie: User) -> Client:
+    return signed_in(charlie)
+
+
+@pytest.fixture
+def rita_client(rita: User) -> Client:
+    return signed_in(rita)
+
+
+@pytest.fixture
+def admin_client(admin_user: User) -> Client:
+    return signed_in(admin_user)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The product as a process, one per module."""
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers with variables of one's own: `start_server(SIGNUP_OPEN="1")`."""
+    servers: list[Server] = []
+
+    def start(data_dir: Path | None = None, **variables: str) -> Server:
+        servers.append(Server(data_dir or tmp_path / f"server{len(servers)}", **variables))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """Chromium. A console error, an uncaught exception or a CSP violation on any page fails the test.
+
+    Started for each test: while Playwright's synchronous API is open, an event loop counts as running
+    in this thread, so an asynchronous test could not run beside it.
+    """
+    path = chromium_path()
+    if path is None and os.environ.get("CI"):
+        pytest.fail("Journeys need chromium. On Debian: apt-get install chromium")
+    if path is None:
+        pytest.skip("journeys need chromium; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = Browser(playwright, path)
+        yield browser
+        browser.chromium.close()
+    assert not browser.unexpected()

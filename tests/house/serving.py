@@ -1,0 +1,130 @@
+"""The product as a process of its own, as an operator runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+READY = "Ctrl-C stops it."
+START_SECONDS = 40
+STOP_SECONDS = 15
+
+
+def environment(data_dir: Path, **variables: str) -> dict[str, str]:
+    """The shell's variables, without those of the product (tests.settings takes them away), and `variables`."""
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": "chatsite.settings", "DATA_DIR": str(data_dir), **variables}
+
+
+def manage(*arguments: str, env: dict[str, str], timeout: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
+    """Run manage.py to its end."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def _answer_to_ctrl_c() -> None:
+    """Give the child the usual SIGINT: started from a script in the background, the tests ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Server:
+    """`manage.py serve` on a free port, with a data folder of its own."""
+
+    def __init__(self, data_dir: Path, **variables: str) -> None:
+        self.data_dir = data_dir
+        self.env = environment(data_dir, **{"PORT": "0", **variables})
+        self.output = ""
+        self.start()
+
+    def start(self) -> None:
+        """Start, and return when it serves. Raises AssertionError with its output when it does not."""
+        self._news = threading.Condition()
+        self._seen = len(self.output)
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve"],
+            cwd=ROOT,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=_answer_to_ctrl_c,
+        )
+        self._reader = threading.Thread(target=self._read, args=[self.process], daemon=True)
+        self._reader.start()
+        try:
+            self.wait_for(READY)
+        except AssertionError:
+            self.kill()
+            raise
+        found = re.search(r"running at (\S+)/\n", self.output[self._seen :])
+        assert found, self.output
+        self.url = found[1]
+        # From now on the same port, so that a page finds the server again after a restart.
+        self.env["PORT"] = self.url.rpartition(":")[2]
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout
+        with process.stdout:
+            for line in process.stdout:
+                with self._news:
+                    self.output += line
+                    self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+    def wait_for(self, text: str, timeout: float = START_SECONDS) -> None:
+        """Wait until the server has printed `text` since it was started."""
+
+        def told() -> bool:
+            return text in self.output[self._seen :] or not self._reader.is_alive() or self.process.poll() is not None
+
+        with self._news:
+            self._news.wait_for(told, timeout)
+        assert text in self.output[self._seen :], f"{text!r} did not come. The server said:\n{self.output}"
+
+    @property
+    def admin_link(self) -> str:
+        """The sign-in link that the newest start printed."""
+        found = re.findall(r"^\s+(http\S+/signin/\S+/)$", self.output[self._seen :], re.MULTILINE)
+        assert found, self.output
+        return str(found[-1])
+
+    def signin_link(self, name: str, *, admin: bool = False) -> str:
+        """A link that signs `name` in once; the person is made when missing."""
+        done = self.manage("signin_link", name, "--create", *(["--admin"] if admin else []))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of manage.py with the server's data and environment."""
+        return manage(*arguments, env=self.env)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        code = self.process.wait(STOP_SECONDS)
+        self._reader.join(STOP_SECONDS)
+        return code
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        self.stop(signal.SIGKILL)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()

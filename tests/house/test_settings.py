@@ -1,0 +1,83 @@
+"""Unsafe combinations do not start, and the sentence says what to set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.house.serving import environment, manage
+
+# As .env.example describes a production set-up.
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "SECRET_KEY": "J0wqz3nVxLk7Tt2mP9bYc4RfGh8sKd5uNvXe6aQiZoWy1MjBpD",
+    "ALLOWED_HOSTS": "chat.example.org",
+    "BEHIND_PROXY": "1",
+}
+
+
+def test_the_documented_production_settings_pass_the_deploy_check(tmp_path: Path) -> None:
+    done = manage("check", "--deploy", "--fail-level", "WARNING", env=environment(tmp_path, **PRODUCTION))
+    assert done.returncode == 0, done.stderr
+    assert "0 silenced" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY is not set."),
+        ({"SECRET_KEY": "changeme"}, "SECRET_KEY is easy to guess."),
+        ({"SECRET_KEY": "x" * 60}, "SECRET_KEY is easy to guess."),
+        ({"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS is not set."),
+        ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS=* would let any web site"),
+        ({"DEBUG": "1"}, "DEBUG=1 shows settings and code to strangers."),
+        ({"BEHIND_PROXY": "0"}, "set BEHIND_PROXY=1"),
+        ({"ENVIRONMENT": "prod"}, "Set it to development or production."),
+        ({"ENVIRONMENT": "development", "HOST": "0.0.0.0"}, "Set ENVIRONMENT=production"),
+        ({"PORT": "http"}, "PORT is 'http'. Set it to a whole number"),
+        ({"PORT": "70000"}, "PORT is 70000."),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'."),
+        ({"PUBLIC_URL": "chat.example.org"}, "Set it to a whole address"),
+        ({"DATA_DIR": "/dev/null/data"}, "DATA_DIR=/dev/null/data cannot be made"),
+        ({"DATABASE_URL": "mongodb://localhost/chat"}, "DATABASE_URL"),
+    ],
+    ids=lambda value: (
+        " ".join(f"{name}={text[:12]}" for name, text in value.items()) if isinstance(value, dict) else ""
+    ),
+)
+def test_an_unsafe_or_broken_setting_refuses_with_one_sentence(
+    tmp_path: Path, change: dict[str, str], sentence: str
+) -> None:
+    done = manage("serve", env={**environment(tmp_path, **PRODUCTION), **change})
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "chat.sqlite3").exists()
+
+
+def test_the_refusal_tells_its_stack_to_who_asks(tmp_path: Path) -> None:
+    done = manage("check", "--traceback", env=environment(tmp_path, **{**PRODUCTION, "DEBUG": "1"}))
+    assert "Traceback" in done.stderr
+
+
+def test_the_development_key_is_kept_and_for_the_owner_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    keys = []
+    for _ in range(2):
+        done = manage(
+            "shell", "-v0", "-c", "from django.conf import settings as s; print(s.SECRET_KEY)", env=environment(data)
+        )
+        keys.append(done.stdout.strip())
+    assert keys[0] == keys[1] != ""
+    assert data.stat().st_mode & 0o077 == 0
+    assert (data / "secret_key").stat().st_mode & 0o077 == 0
+
+
+def test_env_files_are_read_and_the_environment_wins(tmp_path: Path) -> None:
+    dotenv = tmp_path / "env"
+    dotenv.write_text("FILE_MAX_MB=7\nSIGNIN_LINK_SECONDS=60\n")
+    show = "from django.conf import settings as s; print(s.FILE_MAX_BYTES >> 20, s.SIGNIN_LINK_SECONDS)"
+    env = environment(tmp_path / "data", DOTENV=str(dotenv), SIGNIN_LINK_SECONDS="90")
+    assert manage("shell", "-v0", "-c", show, env=env).stdout.split() == ["7", "90"]
