@@ -1,0 +1,293 @@
+"""The block that is still being written: when it ends, and its HTML at a cost linear in its length.
+
+What is inside a fence is text. A list or table keeps the items or rows that are complete as HTML and
+parses only what follows them. Anything else that grows long is rendered each time it has grown by an
+eighth, with the rest behind it as text. None of this is final: a block that ends is rendered anew.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from markdown_it.token import Token
+
+from chat.rendering.blocks import Env, html_of, parser, top_level
+from chat.rendering.escape import escape
+from chat.rendering.syntax import CODE_TAIL, code_head, language_of
+
+# Up to this size a block is parsed at each look; beyond it, when it has grown by an eighth, or when a line
+# looks like its end, as long as all looks together stay below so many times its length.
+SMALL = 2_000
+STEP = 8
+MAX_READINGS = 40
+
+# Ended by their own last line, whatever follows.
+_SELF_CONTAINED = frozenset(("heading_open", "hr", "math_block"))
+_LISTS = frozenset(("bullet_list_open", "ordered_list_open"))
+
+
+class OpenBlock:
+    """The text behind the last closed block."""
+
+    def __init__(self, text: str, references: dict[str, Any]) -> None:
+        self.text = text
+        self._references = references
+        self._html: str | None = None
+        self._checked_to = 0
+        self._shape: Whole = Whole(references)
+
+    def grow(self, new: str) -> None:
+        self.text += new
+        self._html = None
+
+    def html(self) -> str:
+        if self._html is None:
+            self._html = self._shape.html(self.text)
+        return self._html
+
+    def ended_at(self) -> int | None:
+        """Where the text behind the blocks that have ended begins; None while none has."""
+        end = self.text.rfind("\n") + 1
+        if end <= self._checked_to or not self._shape.may_have_ended(self.text, self._checked_to, end):
+            return None
+        self._checked_to = end
+        shape = self._shape
+        blocks = shape.structure(self.text, end)
+        if blocks and not shape.fits(blocks[0][0]):
+            shape = self._shape = Whole(self._references)
+            blocks = shape.structure(self.text, end)
+        lines = shape.source(self.text, end).split("\n")[:-1]
+        cut = _ended_line(blocks, lines)
+        if cut is not None:
+            return shape.place_of_line(self.text, cut, lines)
+        if blocks:
+            self._shape = shape.settled(self.text, end, blocks[0], lines)
+        return None
+
+
+def _ended_line(blocks: list[list[Token]], lines: list[str]) -> int | None:
+    """The line behind the last block that has ended: a block has ended where a line is no longer part of it."""
+    if not blocks:
+        # Blank lines and definitions of links, which a blank line ends.
+        return len(lines) if not lines[-1].strip() else None
+    last = blocks[-1][0]
+    start, end = _lines_of(last)
+    if last.type in _SELF_CONTAINED or (last.type == "fence" and _fence_is_closed(last, lines[start:end])):
+        return end
+    behind = lines[end:]
+    if behind and (any(map(str.strip, behind)) or last.type not in _LISTS | {"code_block"}):
+        return end
+    return _lines_of(blocks[-2][0])[1] if len(blocks) > 1 else None
+
+
+def _lines_of(token: Token) -> tuple[int, int]:
+    assert token.map is not None, "each top-level block knows its lines"
+    return token.map[0], token.map[1]
+
+
+def _fence_is_closed(token: Token, lines: list[str]) -> bool:
+    return len(lines) > 1 and _closing_fence(token.markup).match(lines[-1]) is not None
+
+
+def _closing_fence(markup: str) -> re.Pattern[str]:
+    return re.compile(rf"^ {{0,3}}{re.escape(markup)}{re.escape(markup[0])}*[ \t]*$", re.MULTILINE)
+
+
+def _tail(text: str) -> str:
+    return f'<p class="md-tail">{escape(text)}</p>' if text.strip() else ""
+
+
+class Whole:
+    """A block that is read from its start."""
+
+    _signal = re.compile(r"\n[ \t]*\n")
+
+    def __init__(self, references: dict[str, Any]) -> None:
+        self._references = references
+        self.start = 0
+        self._spent = 0
+        self._rendered = ""
+        self._rendered_to = 0
+
+    def may_have_ended(self, text: str, checked_to: int, end: int) -> bool:
+        """Tell whether it is worth a look; a look costs as much as there is to read."""
+        size = end - self.start
+        if size <= SMALL or (end - checked_to) * STEP >= size:
+            return True
+        affordable = self._spent < MAX_READINGS * end
+        return affordable and self._signal.search(text, max(checked_to - 1, 0), end) is not None
+
+    def source(self, text: str, end: int) -> str:
+        return text[self.start : end]
+
+    def structure(self, text: str, end: int) -> list[list[Token]]:
+        source = self.source(text, end)
+        self._spent += len(source)
+        tokens: list[Token] = []
+        parser.block.parse(source, parser, {"references": self._references}, tokens)
+        return list(top_level(tokens))
+
+    def fits(self, token: Token) -> bool:
+        return True
+
+    def place_of_line(self, text: str, line: int, lines: Sequence[str]) -> int:
+        return self.start + sum(map(len, lines[:line])) + line
+
+    def settled(self, text: str, end: int, block: list[Token], lines: list[str]) -> "Whole":
+        """How the block is read from now on, now that its kind is known."""
+        kind = block[0].type
+        if kind == "fence":
+            start, _ = _lines_of(block[0])
+            return Fence(self._references, block[0], self.place_of_line(text, start + 1, lines))
+        if kind in _LISTS:
+            return List(self._references, kind).settled(text, end, block, lines)
+        if kind == "table_open":
+            table = Table(self._references, text, self.place_of_line(text, _lines_of(block[0])[0], lines))
+            return table.settled(text, end, block, lines)
+        return self
+
+    def html(self, text: str) -> str:
+        size = len(text) - self.start
+        if size > SMALL and (len(text) - self._rendered_to) * STEP < size:
+            return self._rendered + _tail(text[self._rendered_to :])
+        self._rendered = self._render(text)
+        self._rendered_to = len(text)
+        return self._rendered
+
+    def _render(self, text: str) -> str:
+        blocks, env = self._parsed(text[self.start :])
+        return "".join(html_of(block, env) for block in blocks)
+
+    def _parsed(self, source: str, *, is_open: bool = True) -> tuple[list[list[Token]], Env]:
+        env: Env = {"references": dict(self._references), "open": is_open}
+        return list(top_level(parser.parse(source, env))), env
+
+
+class Fence(Whole):
+    """Code that is being written: text, coloured when it closes."""
+
+    def __init__(self, references: dict[str, Any], token: Token, start: int) -> None:
+        super().__init__(references)
+        self._body = start
+        self._closing = _closing_fence(token.markup)
+        self._may_close = re.compile(rf" {{0,3}}{re.escape(token.markup[0])}+[ \t]*")
+        self._rendered = code_head(language_of(token.info))
+        self._rendered_to = start
+
+    def may_have_ended(self, text: str, checked_to: int, end: int) -> bool:
+        return self._closing.search(text, checked_to, end) is not None
+
+    def html(self, text: str) -> str:
+        line = text.rfind("\n", self._body) + 1
+        to = line if line and self._may_close.fullmatch(text, line) else len(text)
+        if to > self._rendered_to:
+            self._rendered += escape(text[self._rendered_to : to])
+            self._rendered_to = to
+        return self._rendered + CODE_TAIL
+
+
+class List(Whole):
+    """Items that are followed by another item stay as they are; the last one is read."""
+
+    _signal = re.compile(r"\n(?=\S)|\n[ \t]*\n")
+
+    def __init__(self, references: dict[str, Any], kind: str) -> None:
+        super().__init__(references)
+        self._kind = kind
+        self._is_loose = False
+        self._tag = ""
+        self._items = ""
+
+    def fits(self, token: Token) -> bool:
+        return token.type == self._kind
+
+    def settled(self, text: str, end: int, block: list[Token], lines: list[str]) -> Whole:
+        if _is_loose(block) and not self._is_loose:
+            self._is_loose = True
+            if self._items:
+                self._items, self.start = "", 0
+                block = self.structure(text, end)[0]
+                lines = self.source(text, end).split("\n")[:-1]
+        last = max(_lines_of(token)[0] for token in block if token.type == "list_item_open" and token.level == 1)
+        place = self.place_of_line(text, last, lines)
+        if place > self.start and last > _lines_of(block[0])[0]:
+            blocks, env = self._parsed(text[self.start : place], is_open=False)
+            self._keep(html_of(self._spaced(blocks[0]), env))
+            self.start = self._rendered_to = place
+        return self
+
+    def _keep(self, html: str) -> None:
+        tag, inner, _ = _split(html)
+        self._tag = self._tag if self._items else tag
+        self._items += inner
+
+    def _render(self, text: str) -> str:
+        blocks, env = self._parsed(text[self.start :])
+        if not blocks or blocks[0][0].type != self._kind:
+            return self._tag + self._items + f"</{self._tag[1:3]}>" + _tail(text[self.start :]) if self._items else ""
+        html = html_of(self._spaced(blocks[0]), env)
+        if self._items:
+            _, inner, closing = _split(html)
+            html = self._tag + self._items + inner + closing
+        return html + "".join(html_of(block, env) for block in blocks[1:])
+
+    def _spaced(self, block: list[Token]) -> list[Token]:
+        """One blank line between two items spaces all of them."""
+        if self._is_loose:
+            for token in block:
+                if token.level == 2 and token.type in ("paragraph_open", "paragraph_close"):
+                    token.hidden = False
+        return block
+
+
+def _is_loose(block: list[Token]) -> bool:
+    return any(token.type == "paragraph_open" and token.level == 2 and not token.hidden for token in block)
+
+
+def _split(html: str) -> tuple[str, str, str]:
+    """The opening tag, what is inside, and the closing tag of one element."""
+    start, end = html.index(">") + 1, html.rindex("</")
+    return html[:start], html[start:end], html[end:]
+
+
+class Table(Whole):
+    """Rows that are complete stay as they are. A row appears when its line is complete."""
+
+    def __init__(self, references: dict[str, Any], text: str, start: int) -> None:
+        super().__init__(references)
+        body = text.index("\n", text.index("\n", start) + 1) + 1
+        self._head = text[start:body]
+        self.start = self._shown_to = body
+        self._rows = self._shown = ""
+        self._before, self._after = self._frame()
+
+    def _frame(self) -> tuple[str, str]:
+        blocks, env = self._parsed(self._head, is_open=False)
+        html = html_of(blocks[0], env)
+        end = html.rindex("</table>")
+        return html[:end], html[end:]
+
+    def source(self, text: str, end: int) -> str:
+        return self._head + text[self.start : end]
+
+    def place_of_line(self, text: str, line: int, lines: Sequence[str]) -> int:
+        return self.start - len(self._head) + sum(map(len, lines[:line])) + line
+
+    def fits(self, token: Token) -> bool:
+        return token.type == "table_open"
+
+    def settled(self, text: str, end: int, block: list[Token], lines: list[str]) -> Whole:
+        blocks, env = self._parsed(self.source(text, end), is_open=False)
+        html = html_of(blocks[0], env)
+        body = html.find("<tbody>")
+        if body >= 0:
+            self._rows += html[body + len("<tbody>") : html.rindex("</tbody>")].lstrip("\n")
+        self.start = end
+        return self
+
+    def html(self, text: str) -> str:
+        # The browser is sent the whole table each time, so a long one is shown in larger steps.
+        if len(self._rows) <= SMALL or (len(self._rows) - len(self._shown)) * STEP >= len(self._rows):
+            self._shown, self._shown_to = self._rows, self.start
+        rows = f"<tbody>\n{self._shown}</tbody>\n" if self._shown else ""
+        return self._before + rows + self._after + _tail(text[self._shown_to : self.start])

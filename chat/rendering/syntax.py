@@ -1,0 +1,387 @@
+"""The Markdown that models write: CommonMark, tables, strikethrough, task lists, bare links and TeX.
+
+Every block rule here decides by lines that are already complete, and never takes back a block that was
+followed by another: that is what lets `LiveMarkdown` close blocks for good while the text still grows.
+Markup that a model writes itself is text (`html` is off); links and images are reduced to what may leave
+the page. The result still passes the sanitiser in `markdown`.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_core import StateCore
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+
+from chat.rendering import math
+from chat.rendering.escape import escape
+from chat.rendering.highlight import highlight
+
+# Containers deeper than this are shown as text; a list item counts two.
+MAX_BLOCK_DEPTH = 24
+MAX_INLINE_DEPTH = 16
+MAX_INLINE_MATH = 2_000
+MAX_URL = 2_000
+MAX_LANGUAGE = 30
+
+_LINKED = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
+# Parsed, but not linked: places inside the model's own sandbox or of no page; pictures carried in the text.
+_INERT = re.compile(r"(?:[#/]|\.\.?/|sandbox:|data:image/)", re.IGNORECASE)
+
+
+def build_parser() -> MarkdownIt:
+    options = {"html": False, "xhtmlOut": False, "tasklists": True, "maxNesting": 2 * MAX_BLOCK_DEPTH}
+    md = MarkdownIt("commonmark", options, renderer_cls=AnswerRenderer).enable(["table", "strikethrough"])
+    md.validateLink = _is_link_or_inert  # type: ignore[method-assign]
+    md.block.ruler.before("table", "too_deep", too_deep)
+    md.block.ruler.before("fence", "math_block", math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    md.inline.ruler.before("escape", "math_inline", math_inline)
+    md.inline.ruler.push("bare_link", bare_link)
+    md.core.ruler.before("inline", "mark_open_end", mark_open_end)
+    md.core.ruler.push("settle_inline", settle_inline)
+    return md
+
+
+def _is_link_or_inert(url: str, validator: object = None) -> bool:
+    return bool(_LINKED.match(url) or _INERT.match(url))
+
+
+# Blocks
+
+
+def too_deep(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Show what is nested beyond all reason as one paragraph of text; the parser itself would drop it."""
+    if state.level < MAX_BLOCK_DEPTH or silent:
+        return False
+    line = start + 1
+    while line < end and (state.isEmpty(line) or state.sCount[line] >= state.blkIndent):
+        line += 1
+    _push_paragraph(state, start, line)
+    state.tokens[-2].type = "plain"
+    return True
+
+
+_MATH_CLOSER = {"$$": "$$", "\\[": "\\]"}
+_AFTER_MATH = re.compile(r"[\s.,;:]*")
+# Inside a paragraph a formula may begin only where it cannot be prose.
+_INTERRUPTS = re.compile(r"\s*(?:$|\\(?!\])|\\?[a-zA-Z]+\s*(?:[=^_({]|\\))")
+
+
+def math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    r"""`$$ … $$` or `\[ … \]` on lines of its own, up to the closing mark or the next blank line.
+
+    Without the closing mark the same lines are a paragraph, so that a formula half written never decides
+    about what follows the blank line.
+    """
+    if state.is_code_block(start):
+        return False
+    position = state.bMarks[start] + state.tShift[start]
+    opener = state.src[position : position + 2]
+    if opener not in _MATH_CLOSER:
+        return False
+    first = state.src[position + 2 : state.eMarks[start]]
+    closer = _MATH_CLOSER[opener]
+    found = _math_end(first, closer)
+    if found == "inside" or (found is None and silent and not _INTERRUPTS.match(first)):
+        return False
+    if silent:
+        return True
+    lines = [first]
+    line = start + 1
+    while found is None and line < end and not state.isEmpty(line) and state.sCount[line] >= state.blkIndent:
+        lines.append(state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]])
+        found = _math_end(lines[-1], closer)
+        line += 1
+    if found is None or found == "inside":
+        while line < end and not state.isEmpty(line) and state.sCount[line] >= state.blkIndent:
+            line += 1
+        _push_paragraph(state, start, line)
+        if found is None and state.env.get("open"):
+            state.tokens[-2].type = "math_unfinished"
+        return True
+    last = lines[-1].rstrip()
+    cut = last.rindex(closer)
+    lines[-1] = last[:cut] + last[cut + 2 :]
+    token = state.push("math_block", "math", 0)
+    token.content = "\n".join(lines)
+    token.map = [start, line]
+    state.line = line
+    return True
+
+
+def _math_end(line: str, closer: str) -> str | None:
+    """`end` when the line ends the formula, `inside` when prose follows the mark, None without the mark."""
+    at = line.find(closer)
+    if at < 0:
+        return None
+    return "end" if _AFTER_MATH.fullmatch(line, at + 2) else "inside"
+
+
+def _push_paragraph(state: StateBlock, start: int, end: int) -> None:
+    token = state.push("paragraph_open", "p", 1)
+    token.map = [start, end]
+    token = state.push("inline", "", 0)
+    token.map = [start, end]
+    token.content = state.getLines(start, end, state.blkIndent, False).strip()
+    token.children = []
+    state.push("paragraph_close", "p", -1)
+    state.line = end
+
+
+# Inside a block
+
+
+def math_inline(state: StateInline, silent: bool) -> bool:
+    r"""`\( … \)`, `\[ … \]`, `$ … $` and `$$ … $$` in a line; a price is not a formula."""
+    mark = state.src[state.pos]
+    if mark == "\\":
+        return _delimited_math(state, silent, {"\\(": "\\)", "\\[": "\\]"})
+    if mark != "$":
+        return False
+    if state.src.startswith("$$", state.pos):
+        return _delimited_math(state, silent, {"$$": "$$"})
+    return _dollar_math(state, silent)
+
+
+def _delimited_math(state: StateInline, silent: bool, marks: dict[str, str]) -> bool:
+    start = state.pos + 2
+    opener = state.src[state.pos : start]
+    if opener not in marks:
+        return False
+    end = state.src.find(marks[opener], start, min(state.posMax, start + MAX_INLINE_MATH))
+    if end < 0 or not state.src[start:end].strip():
+        return False
+    _push_math(state, silent, state.src[start:end], end + 2, display=opener != "\\(")
+    return True
+
+
+def _dollar_math(state: StateInline, silent: bool) -> bool:
+    src, start = state.src, state.pos + 1
+    limit = min(state.posMax, start + MAX_INLINE_MATH)
+    if start >= limit or src[start].isspace() or (state.pos and _is_word(src[state.pos - 1])):
+        return False
+    end = src.find("$", start, limit)
+    while end > 0 and src[end - 1] == "\\":
+        end = src.find("$", end + 1, limit)
+    if end <= start or src[end - 1].isspace():
+        return False
+    if end + 1 < state.posMax and (src[end + 1] == "$" or _is_word(src[end + 1])):
+        return False
+    _push_math(state, silent, src[start:end], end + 1, display=False)
+    return True
+
+
+def _is_word(char: str) -> bool:
+    return char.isascii() and char.isalnum()
+
+
+def _push_math(state: StateInline, silent: bool, source: str, end: int, *, display: bool) -> None:
+    if not silent:
+        token = state.push("math_inline", "math", 0)
+        token.content = source
+        token.meta = {"display": display}
+    state.pos = end
+
+
+# Letters of other scripts end a bare link: Chinese text follows an address without a space.
+_REST_OF_URL = re.compile(rf"://[A-Za-z0-9\[][^\s<>\"`|\\^{{}}\x00-\x20\x7f-\U0010ffff]{{0,{MAX_URL}}}")
+_SCHEME = re.compile(r"(?:^|[^A-Za-z0-9])(https?)$")
+_TRAILING = "?!.,:;*_~'\"[]"
+
+
+def bare_link(state: StateInline, silent: bool) -> bool:
+    """Link `https://…` where it stands in the text. A link that touches the open end may be half an address."""
+    if silent or state.linkLevel or state.src[state.pos] != ":" or not state.src.startswith("://", state.pos):
+        return False
+    pending = state.pending
+    scheme = _SCHEME.search(pending[-6:])
+    rest = _REST_OF_URL.match(state.src, state.pos, state.posMax)
+    if scheme is None or rest is None:
+        return False
+    if rest.end() == len(state.src) and state.src == state.env.get("open_end"):
+        return False
+    address = _without_trailing_punctuation(scheme[1] + rest[0])
+    if not _LINKED.match(address) or not host_of(address):
+        return False
+    state.pending = pending[: -len(scheme[1])]
+    _push_link(state, address)
+    state.pos += len(address) - len(scheme[1])
+    return True
+
+
+def _without_trailing_punctuation(address: str) -> str:
+    while address:
+        last = address[-1]
+        if last in _TRAILING or (last == ")" and address.count(")") > address.count("(")):
+            address = address[:-1]
+        else:
+            break
+    return address
+
+
+def _push_link(state: StateInline, address: str) -> None:
+    token = state.push("link_open", "a", 1)
+    token.attrs = {"href": state.md.normalizeLink(address)}
+    token = state.push("text", "", 0)
+    token.content = address
+    state.push("link_close", "a", -1)
+
+
+def host_of(url: str) -> str:
+    """The host as it is on the wire (punycode stays visible), or an empty string."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+# Between parsing and rendering
+
+
+def mark_open_end(state: StateCore) -> None:
+    """Tell the inline rules which text is still being written."""
+    if state.env.get("open"):
+        inline = (token.content for token in reversed(state.tokens) if token.type == "inline" and token.content)
+        state.env["open_end"] = next(inline, None)
+
+
+def settle_inline(state: StateCore) -> None:
+    """Take away links that lead nowhere allowed, and emphasis nested beyond what a browser draws."""
+    for block in state.tokens:
+        if block.children:
+            _settle(block.children)
+
+
+def _settle(tokens: list[Token]) -> None:
+    depth = 0
+    inert = False
+    for token in tokens:
+        if token.type == "link_open" and not _LINKED.match(str(token.attrs.get("href", ""))):
+            inert = True
+            token.tag, token.attrs = "span", {"class": "link-inert"}
+        elif token.type == "link_close" and inert:
+            inert = False
+            token.tag = "span"
+        depth -= token.nesting == -1
+        if depth >= MAX_INLINE_DEPTH and token.nesting:
+            token.hidden = True
+        depth += token.nesting == 1
+
+
+# Rendering
+
+_Tokens = Sequence[Token]
+
+
+class AnswerRenderer(RendererHTML):
+    """Markup with classes only: the content security policy refuses inline style and script."""
+
+    def heading_open(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        return f"<h{_level(tokens[idx])}>"
+
+    def heading_close(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        return f"</h{_level(tokens[idx])}>\n"
+
+    def table_open(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        return '<div class="table-wrap"><table>\n'
+
+    def table_close(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        return "</table></div>\n"
+
+    def th_open(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        return _cell(tokens[idx])
+
+    def td_open(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        return _cell(tokens[idx])
+
+    def fence(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        token = tokens[idx]
+        language = language_of(token.info)
+        # The fence that is still being written is coloured once, when it closes.
+        is_open = env.get("open") and idx >= len(tokens) - 1 - _closers_at_end(tokens)
+        return code_block_html(language, escape(token.content) if is_open else highlight(token.content, language))
+
+    def code_block(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        return code_block_html("", escape(tokens[idx].content))
+
+    def math_block(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        return f'<div class="math-block">{math.to_html(tokens[idx].content, display=True)}</div>\n'
+
+    def math_inline(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        token = tokens[idx]
+        return math.to_html(token.content, display=token.meta["display"])
+
+    def math_unfinished(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        return f'<code class="math-source">{escape(tokens[idx].content)}</code>'
+
+    def plain(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        return escape(tokens[idx].content)
+
+    def image(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        token = tokens[idx]
+        alt = self.renderInlineAsText(token.children, options, env)
+        source = str(token.attrs.get("src", ""))
+        host = host_of(source) if _LINKED.match(source) else ""
+        if not host:
+            return f'<span class="image-dropped">{escape(alt)}</span>'
+        return (
+            f'<span class="remote-image" data-src="{escape(source)}" data-alt="{escape(alt)}">'
+            f'<button type="button" class="remote-image__show" data-show-image>Show image from {escape(host)}</button>'
+            f"</span>"
+        )
+
+
+def _level(token: Token) -> int:
+    """The page's own outline uses h1 and h2."""
+    return min(int(token.tag[1]) + 2, 6)
+
+
+def _cell(token: Token) -> str:
+    align = str(token.attrs.get("style", "")).removeprefix("text-align:")
+    return f'<{token.tag} class="align-{align}">' if align else f"<{token.tag}>"
+
+
+def _closers_at_end(tokens: _Tokens) -> int:
+    count = 0
+    while count < len(tokens) and tokens[-1 - count].nesting == -1:
+        count += 1
+    return count
+
+
+def language_of(info: str) -> str:
+    words = info.split(maxsplit=1)
+    return words[0][:MAX_LANGUAGE] if words else ""
+
+
+def code_block_html(language: str, inner: str) -> str:
+    """The one structure of code in an answer; `inner` is safe HTML already."""
+    return f"{code_head(language)}{inner}{CODE_TAIL}\n"
+
+
+def code_head(language: str) -> str:
+    return (
+        f'<div class="code"><div class="code__bar"><span class="code__lang">{escape(language)}</span>'
+        '<button type="button" class="code__copy" data-copy="">Copy</button></div><pre><code class="hl">'
+    )
+
+
+CODE_TAIL = "</code></pre></div>"
+
+ANSWER_CLASSES: dict[str, Any] = {
+    "div": {"code", "code__bar", "table-wrap", "math-block"},
+    "span": {"code__lang", "remote-image", "image-dropped", "link-inert"},
+    "code": {"hl", "math-source"},
+    "button": {"code__copy", "remote-image__show"},
+    "ul": {"contains-task-list"},
+    "ol": {"contains-task-list"},
+    "li": {"task-list-item"},
+    "input": {"task-list-item-checkbox"},
+    "th": {"align-left", "align-center", "align-right"},
+    "td": {"align-left", "align-center", "align-right"},
+}
