@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import models
+from django.db import connections, models
 from django.db.models import Q
 from django.utils import timezone
 
@@ -61,9 +61,7 @@ class Conversation(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(
-                fields=["owner", "-last_activity_at", "-id"], name="sidebar", condition=Q(deleted_at=None)
-            ),
+            models.Index(fields=["owner", "-last_activity_at", "-id"], name="sidebar", condition=Q(deleted_at=None)),
             models.Index(fields=["-last_activity_at"], name="review_list"),
         ]
 
@@ -88,15 +86,13 @@ class TurnQuerySet(models.QuerySet["Turn"]):
             f") SELECT id FROM path ORDER BY depth"
         )
         params = [turn_id] if limit is None else [turn_id, limit]
-        from django.db import connections
-
         with connections[self.db].cursor() as cursor:
             cursor.execute(sql, params)
             return [row[0] for row in cursor.fetchall()]
 
     def with_answers(self) -> TurnQuerySet:
         """With all that a page shows of a turn, in a fixed number of queries."""
-        return self.select_related("deployment__provider").prefetch_related("responses", "attachments")
+        return self.select_related("conversation", "deployment__provider").prefetch_related("responses", "attachments")
 
 
 class Turn(models.Model):
@@ -147,6 +143,9 @@ class TurnAttachment(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["turn", "attachment"], name="attachment_once_per_turn"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.attachment_id} in turn {self.turn_id}"
 
 
 class Response(models.Model):

@@ -105,9 +105,7 @@ class Deployment(models.Model):
         ordering = ["provider__name", "name"]
         constraints = [
             models.UniqueConstraint(fields=["provider", "name"], name="one_row_per_deployment"),
-            models.UniqueConstraint(
-                fields=["is_default"], condition=Q(is_default=True), name="one_default_deployment"
-            ),
+            models.UniqueConstraint(fields=["is_default"], condition=Q(is_default=True), name="one_default_deployment"),
         ]
 
     def __str__(self) -> str:

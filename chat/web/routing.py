@@ -1,5 +1,7 @@
-"""Sockets by address."""
+"""The addresses of sockets."""
 
-from typing import Any
+from django.urls import path
 
-websocket_urlpatterns: list[Any] = []
+from chat.web.socket import TabSocket
+
+websocket_urlpatterns = [path("ws/", TabSocket.as_asgi())]

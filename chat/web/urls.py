@@ -1,1 +1,27 @@
-urlpatterns = []
+"""The addresses of pages, actions and files."""
+
+from django.urls import path
+
+from chat.web import actions, health, pages, remote_image, uploads
+
+urlpatterns = [
+    path("", pages.home, name="home"),
+    path("c/<uuid:pk>/", pages.conversation, name="conversation"),
+    path("c/<uuid:pk>/turns/", pages.turns, name="turns"),
+    path("conversations/", pages.conversations, name="conversations"),
+    path("ask/", actions.ask, name="ask"),
+    path("c/<uuid:pk>/ask/", actions.ask, name="ask_in"),
+    path("c/<uuid:pk>/stop/", actions.stop, name="stop"),
+    path("c/<uuid:pk>/rename/", actions.rename, name="rename"),
+    path("c/<uuid:pk>/item/", actions.item, name="item"),
+    path("c/<uuid:pk>/settings/", actions.choose, name="choose"),
+    path("c/<uuid:pk>/delete/", actions.delete, name="delete"),
+    path("c/<uuid:pk>/restore/", actions.restore, name="restore"),
+    path("turns/<int:pk>/retry/", actions.retry, name="retry"),
+    path("files/", uploads.files, name="files"),
+    path("files/<uuid:pk>/", uploads.file, name="file"),
+    path("files/<uuid:pk>/slice/", uploads.file_slice, name="file_slice"),
+    path("files/<uuid:pk>/thumbnail/", uploads.file_thumbnail, name="file_thumbnail"),
+    path("remote-image/", remote_image.remote_image, name="remote_image"),
+    path("healthz", health.health, name="health"),
+]

@@ -1,0 +1,183 @@
+"""A question comes in: check it, then store Turn and Response in one transaction.
+
+Nothing goes upstream from here. Whoever calls starts the run after the transaction is done.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from chat.models import Attachment, Conversation, Deployment, Response, Turn, User
+from chat.models.conversations import LIVE, TurnAttachment
+
+PROVISIONAL_TITLE_CHARACTERS = 60
+
+
+class Refused(Exception):
+    """The question cannot be taken as it is. `sentence` tells the person what to do; their text is kept."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the composer sent. `key` makes a double submit one turn; None ids mean "as before"."""
+
+    text: str
+    key: uuid.UUID
+    attachment_ids: Sequence[uuid.UUID] = ()
+    deployment_id: int | None = None
+    instructions: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was stored. A repeat carries the turn of the first submit and must not be run again."""
+
+    conversation: Conversation
+    turn: Turn
+    response: Response
+    is_repeat: bool = False
+
+
+def ask(owner: User, conversation: Conversation | None, question: Question) -> Asked:
+    """Store a question in `conversation`, or in a new one. Raises Refused."""
+    repeat = _earlier(owner, question.key)
+    if repeat is not None:
+        return repeat
+    attachments = _check(owner, question)
+    try:
+        with transaction.atomic():
+            conversation = _locked(conversation) if conversation else _new(owner, question)
+            deployment = _deployment(owner, conversation, question)
+            if question.deployment_id is not None:
+                conversation.deployment = deployment
+            turn = _store(conversation, conversation.head, question, deployment, attachments)
+            return Asked(conversation, turn, _first_response(turn))
+    except IntegrityError:
+        # The same form arrived twice at the same moment; the other one won.
+        repeat = _earlier(owner, question.key)
+        if repeat is None:
+            raise
+        return repeat
+
+
+def ask_again(turn: Turn, key: uuid.UUID) -> Asked:
+    """Ask a turn's question once more, as a sibling: the first answer stays where it was."""
+    with transaction.atomic():
+        conversation = _locked(turn.conversation)
+        deployment = _deployment(conversation.owner, conversation, None)
+        question = Question(turn.question, key)
+        attachments = list(turn.attachments.order_by("turnattachment__pk"))
+        again = _store(conversation, turn.parent, question, deployment, attachments)
+        return Asked(conversation, again, _first_response(again))
+
+
+def provisional_title(text: str, attachments: Sequence[Attachment]) -> str:
+    """A title until the first exchange gives a better one: the question's beginning, cut at a word."""
+    line = " ".join(text.split())
+    if not line:
+        return attachments[0].name[:PROVISIONAL_TITLE_CHARACTERS] if attachments else ""
+    if len(line) <= PROVISIONAL_TITLE_CHARACTERS:
+        return line
+    cut = line[:PROVISIONAL_TITLE_CHARACTERS]
+    return (cut.rsplit(" ", 1)[0] if " " in cut[30:] else cut) + "…"
+
+
+def _earlier(owner: User, key: uuid.UUID) -> Asked | None:
+    turn = Turn.objects.filter(idempotency_key=key).select_related("conversation").first()
+    if turn is None:
+        return None
+    if turn.conversation.owner_id != owner.pk:
+        raise Refused("This form was used before. Reload the page and send your message again.")
+    return Asked(turn.conversation, turn, turn.responses.latest("order"), is_repeat=True)
+
+
+def _check(owner: User, question: Question) -> list[Attachment]:
+    if not question.text.strip() and not question.attachment_ids:
+        raise Refused("Write a message or attach a file first.")
+    if len(question.text) > settings.QUESTION_MAX_CHARACTERS:
+        raise Refused(
+            f"The message has {len(question.text):,} characters; {settings.QUESTION_MAX_CHARACTERS:,} fit. "
+            "Shorten it, or attach the text as a PDF."
+        )
+    found = {a.pk: a for a in Attachment.objects.visible_to(owner).filter(pk__in=question.attachment_ids)}
+    attachments = []
+    for pk in question.attachment_ids:
+        attachment = found.get(pk)
+        if attachment is None:
+            raise Refused("An attached file is no longer there. Remove it and attach it again.")
+        if attachment.status != Attachment.Status.READY:
+            raise Refused(f"“{attachment.name}” is not ready yet. Wait a moment, or remove it.")
+        attachments.append(attachment)
+    return attachments
+
+
+def _locked(conversation: Conversation) -> Conversation:
+    """The row, locked against a second question from another tab, with no answer running."""
+    # Without select_related: PostgreSQL cannot lock the nullable side of a join.
+    locked = Conversation.objects.select_for_update().get(pk=conversation.pk)
+    if locked.turns.filter(status__in=LIVE).exists():
+        raise Refused("An answer is still being written here. Wait for it, or stop it first.")
+    return locked
+
+
+def _new(owner: User, question: Question) -> Conversation:
+    return Conversation(owner=owner, instructions=(question.instructions or "").strip())
+
+
+def _deployment(owner: User, conversation: Conversation, question: Question | None) -> Deployment:
+    offered = Deployment.objects.offered_to(owner)
+    wanted = question.deployment_id if question else None
+    if wanted is not None:
+        chosen = offered.filter(pk=wanted).first()
+        if chosen is None:
+            raise Refused("This model is no longer offered. Choose another one.")
+        return chosen
+    current = offered.filter(pk=conversation.deployment_id).first() if conversation.deployment_id else None
+    chosen = current or offered.first()
+    if chosen is None:
+        raise Refused("No model is set up. Ask the operator of this chat to add one.")
+    return chosen
+
+
+def _store(
+    conversation: Conversation,
+    parent: Turn | None,
+    question: Question,
+    deployment: Deployment,
+    attachments: Sequence[Attachment],
+) -> Turn:
+    now = timezone.now()
+    if not conversation.title:
+        conversation.title = provisional_title(question.text, attachments)
+    if conversation.deployment_id is None:
+        conversation.deployment = deployment
+    conversation.last_activity_at = now
+    if conversation._state.adding:
+        conversation.save()
+    turn = Turn.objects.create(
+        conversation=conversation,
+        parent=parent,
+        question=question.text,
+        deployment=deployment,
+        idempotency_key=question.key,
+        created_at=now,
+    )
+    TurnAttachment.objects.bulk_create([TurnAttachment(turn=turn, attachment=a) for a in attachments])
+    conversation.head = turn
+    conversation.save(update_fields=["head", "title", "deployment", "last_activity_at"])
+    return turn
+
+
+def _first_response(turn: Turn) -> Response:
+    provider = turn.deployment.provider.name if turn.deployment else ""
+    return Response.objects.create(turn=turn, provider_name=provider, created_at=turn.created_at)

@@ -1,0 +1,38 @@
+"""A title from the first exchange, asked of the same model in a request of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chat.models import Turn
+from chat.responses.dialects import Dialect
+
+TITLE_INSTRUCTIONS = (
+    "Write a title of three to six words for the conversation below, in its language. "
+    "Answer with the title alone: no quotation marks, no full stop."
+)
+EXCERPT_CHARACTERS = 1500
+
+
+def wants_title(turn: Turn) -> bool:
+    """Only the first turn names a conversation, and never against its owner's own title."""
+    return turn.parent_id is None and not turn.conversation.titled_by_owner
+
+
+def title_request(turn: Turn, answer: str, model: str, dialect: Dialect) -> dict[str, Any]:
+    """The request's body. It is not stored upstream where that can be said."""
+    names = "".join(f"\n[file: {attachment.name}]" for attachment in turn.attachments.all())
+    exchange = f"User: {turn.question[:EXCERPT_CHARACTERS]}{names}\n\nAssistant: {answer[:EXCERPT_CHARACTERS]}"
+    body: dict[str, Any] = {"model": model, "instructions": TITLE_INSTRUCTIONS, "input": exchange}
+    if dialect.store:
+        body["store"] = False
+    return body
+
+
+def clean_title(text: str) -> str:
+    """The first line that says something, without the quotes and marks that models add."""
+    for line in text.splitlines():
+        title = line.strip().strip("#*_`\"'“”„«»").removeprefix("Title:").strip().rstrip(".")
+        if title:
+            return title[:80]
+    return ""

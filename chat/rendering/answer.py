@@ -1,0 +1,137 @@
+"""Output items → the HTML of an answer. Page, form answer, socket and admin all pass here.
+
+An answer is a list of segments (one a content part), a segment is a list of blocks (one a top-level
+Markdown block). Ids: response `r{pk}`, segment `r{pk}-{item}-{part}`, block `r{pk}-{item}-{part}-{n}`.
+`live.py` sends the same blocks under the same ids while they grow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Protocol
+
+from django.utils.safestring import SafeString, mark_safe
+
+from chat.rendering.markdown import render_blocks
+
+TOOL_NAMES = {
+    "function_call": "Function",
+    "custom_tool_call": "Tool",
+    "mcp_call": "Tool",
+    "mcp_list_tools": "Tools listed",
+    "mcp_approval_request": "Approval asked",
+    "code_interpreter_call": "Code",
+    "web_search_call": "Web search",
+    "file_search_call": "File search",
+    "image_generation_call": "Image",
+    "computer_call": "Computer",
+}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One content part. `item` and `part` are its place in the output; `text` is Markdown."""
+
+    item: int
+    part: int
+    kind: str
+    text: str
+    title: str = ""
+
+
+class HasOutput(Protocol):
+    """What is needed of a response row."""
+
+    pk: int
+    output: Any
+
+
+def segments(output: Iterable[dict[str, Any]]) -> list[Segment]:
+    """The parts of an answer that are shown, in wire order. Unknown items are passed over."""
+    found: list[Segment] = []
+    for index, item in enumerate(output):
+        match item.get("type"):
+            case "message":
+                found += _message_segments(index, item)
+            case "reasoning":
+                found += _reasoning_segments(index, item)
+            case kind if kind in TOOL_NAMES:
+                found.append(_tool_segment(index, item))
+    return found
+
+
+def _message_segments(index: int, item: dict[str, Any]) -> list[Segment]:
+    found = []
+    for number, part in enumerate(item.get("content") or []):
+        if part.get("type") == "output_text":
+            found.append(Segment(index, number, "text", part.get("text") or ""))
+        elif part.get("type") == "refusal":
+            found.append(Segment(index, number, "refusal", part.get("refusal") or ""))
+    return found
+
+
+def _reasoning_segments(index: int, item: dict[str, Any]) -> list[Segment]:
+    # Open models send their reasoning as content, hosted ones a summary of it.
+    parts = item.get("summary") or item.get("content") or []
+    return [Segment(index, n, "reasoning", part.get("text") or "", "Reasoning") for n, part in enumerate(parts)]
+
+
+def _tool_segment(index: int, item: dict[str, Any]) -> Segment:
+    kind = str(item.get("type"))
+    title = " ".join(filter(None, [TOOL_NAMES[kind], str(item.get("name") or "")]))
+    detail = item.get("arguments") or item.get("code") or item.get("input") or item.get("action") or ""
+    if not isinstance(detail, str):
+        detail = json.dumps(detail, ensure_ascii=False, indent=2)
+    fence = "`" * max(3, _longest_run(detail, "`") + 1)
+    language = "python" if kind == "code_interpreter_call" else "json"
+    return Segment(index, 0, "tool", f"{fence}{language}\n{detail}\n{fence}" if detail else "", title)
+
+
+def _longest_run(text: str, char: str) -> int:
+    longest = run = 0
+    for current in text:
+        run = run + 1 if current == char else 0
+        longest = max(longest, run)
+    return longest
+
+
+def segment_id(response_pk: int, segment: Segment) -> str:
+    return f"r{response_pk}-{segment.item}-{segment.part}"
+
+
+def block_html(sid: str, number: int, html: str) -> str:
+    return f'<div class="b" id="{sid}-{number}">{html}</div>'
+
+
+def blocks_html(sid: str, blocks: Sequence[str], first: int = 0) -> str:
+    return "".join(block_html(sid, number, html) for number, html in enumerate(blocks, first))
+
+
+def wrap_segment(sid: str, segment: Segment, inner: str) -> str:
+    """The segment's container around blocks that are already safe."""
+    if segment.kind in ("reasoning", "tool"):
+        return (
+            f'<details class="segment segment--{segment.kind} prose" id="{sid}">'
+            f"<summary>{escape(segment.title)}</summary>{inner}</details>"
+        )
+    extra = "" if segment.kind == "text" else f" segment--{segment.kind}"
+    return f'<div class="segment{extra} prose" id="{sid}">{inner}</div>'
+
+
+def segment_html(response_pk: int, segment: Segment) -> str:
+    sid = segment_id(response_pk, segment)
+    return wrap_segment(sid, segment, blocks_html(sid, render_blocks(segment.text)))
+
+
+def wrap_response(response_pk: int, inner: str) -> str:
+    return f'<div class="response" id="r{response_pk}">{inner}</div>'
+
+
+def response_html(response: HasOutput) -> SafeString:
+    """The answer of one response, complete, as the page shows it after a reload."""
+    inner = "".join(segment_html(response.pk, segment) for segment in segments(response.output or []))
+    # Safe: blocks come from rendering.markdown, which sanitises; all else here is ours or escaped.
+    return mark_safe(wrap_response(response.pk, inner))

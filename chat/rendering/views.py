@@ -1,0 +1,231 @@
+"""Loaded rows → what the fragments print. Never queries: prefetch with `with_answers()` first.
+
+Each dataclass is the contract of one template in `templates/chat/` and holds nothing that it does not print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from chat.models import Attachment, Response, Status, Turn
+from chat.rendering.answer import response_html
+
+STATUS_SENTENCES = {
+    Status.INCOMPLETE: "The answer was cut off by the provider.",
+    Status.FAILED: "The answer failed.",
+    Status.CANCELLED: "You stopped this answer.",
+    Status.INTERRUPTED: "The answer was interrupted. What had arrived is kept.",
+}
+
+
+@dataclass(frozen=True)
+class ChipView:
+    """`_chip.html` and `_attachment.html`: a file."""
+
+    id: str
+    name: str
+    status: str
+    detail: str
+    url: str
+    slice_url: str
+    thumbnail_url: str
+    size: int
+    received: int
+
+
+@dataclass(frozen=True)
+class FootView:
+    """`_foot.html`: the end of a turn. `problem` is a sentence or ""."""
+
+    turn_id: int
+    is_live: bool
+    status: str
+    problem: str = ""
+    retry_url: str = ""
+    has_text: bool = False
+    usage: str = ""
+    usage_detail: str = ""
+    model: str = ""
+    readonly: bool = False
+    is_new: bool = False
+    oob: bool = False
+
+
+@dataclass(frozen=True)
+class ResponseView:
+    html: SafeString
+
+
+@dataclass(frozen=True)
+class TurnView:
+    """`_turn.html`: a question and its answer."""
+
+    pk: int
+    question: str
+    answered_by: str
+    foot: FootView
+    attachments: Sequence[ChipView] = ()
+    responses: Sequence[ResponseView] = ()
+    oob: str = ""
+
+
+@dataclass(frozen=True)
+class ToastView:
+    """`_toast.html`"""
+
+    text: str
+    action: str = ""
+    action_url: str = ""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of all responses of a turn."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+
+    def sentence(self) -> str:
+        return f"{self.input:,} tokens in, {self.output:,} out" if self.input or self.output else ""
+
+    def detail(self) -> str:
+        parts = [f"{self.input + self.output:,} tokens in all"]
+        if self.cached:
+            parts.append(f"{self.cached:,} of the input from the cache")
+        if self.reasoning:
+            parts.append(f"{self.reasoning:,} of the output for reasoning")
+        return ", ".join(parts)
+
+
+def usage_of(responses: Sequence[Response]) -> Usage:
+    rows = [response.usage for response in responses if isinstance(response.usage, dict)]
+    return Usage(
+        input=sum(_tokens(row, "input_tokens") for row in rows),
+        output=sum(_tokens(row, "output_tokens") for row in rows),
+        cached=sum(_tokens(row.get("input_tokens_details"), "cached_tokens") for row in rows),
+        reasoning=sum(_tokens(row.get("output_tokens_details"), "reasoning_tokens") for row in rows),
+    )
+
+
+def _tokens(row: Any, name: str) -> int:
+    value = row.get(name) if isinstance(row, dict) else None
+    return value if isinstance(value, int) else 0
+
+
+def foot_view(turn: Turn, *, readonly: bool = False, is_new: bool = False, oob: bool = False) -> FootView:
+    responses = list(turn.responses.all())
+    last = responses[-1] if responses else None
+    if turn.is_live:
+        return FootView(turn.pk, True, turn.status, readonly=readonly, oob=oob)
+    problem = problem_of(turn, last)
+    usage = usage_of(responses)
+    return FootView(
+        turn_id=turn.pk,
+        is_live=False,
+        status=turn.status,
+        problem=problem,
+        retry_url=reverse("retry", args=[turn.pk]) if problem and turn.conversation.head_id == turn.pk else "",
+        has_text=any(response.text for response in responses),
+        usage=usage.sentence(),
+        usage_detail=usage.detail(),
+        model=(last.model if last else "") or (turn.deployment.name if turn.deployment else ""),
+        readonly=readonly,
+        is_new=is_new,
+        oob=oob,
+    )
+
+
+def problem_of(turn: Turn, last: Response | None) -> str:
+    """The sentence under an answer that is not complete."""
+    error = last.error if last is not None and isinstance(last.error, dict) else {}
+    if turn.status in (Status.FAILED, Status.INCOMPLETE) and error.get("message"):
+        return str(error["message"])
+    return STATUS_SENTENCES.get(Status(turn.status), "")
+
+
+def turn_view(turn: Turn, *, readonly: bool = False) -> TurnView:
+    deployment = turn.deployment
+    return TurnView(
+        pk=turn.pk,
+        question=turn.question,
+        answered_by=str(deployment) if deployment else "The model",
+        foot=foot_view(turn, readonly=readonly),
+        attachments=[chip_view(attachment) for attachment in turn.attachments.all()],
+        responses=[ResponseView(response_html(response)) for response in turn.responses.all()],
+    )
+
+
+def chip_view(attachment: Attachment) -> ChipView:
+    return ChipView(
+        id=str(attachment.pk),
+        name=attachment.name,
+        status=attachment.status,
+        detail=chip_detail(attachment),
+        url=reverse("file", args=[attachment.pk]),
+        slice_url=reverse("file_slice", args=[attachment.pk]),
+        thumbnail_url=reverse("file_thumbnail", args=[attachment.pk]) if attachment.thumbnail else "",
+        size=attachment.size,
+        received=attachment.received,
+    )
+
+
+def chip_detail(attachment: Attachment) -> str:
+    if attachment.status == Attachment.Status.REFUSED:
+        return attachment.refusal
+    if attachment.status != Attachment.Status.READY:
+        return attachment.get_status_display()
+    parts = [file_size(attachment.size)]
+    if attachment.pages:
+        parts.append(f"{attachment.pages} page{'' if attachment.pages == 1 else 's'}")
+    elif attachment.width and attachment.height:
+        parts.append(f"{attachment.width} × {attachment.height}")
+    return ", ".join(parts)
+
+
+def file_size(size: int) -> str:
+    if size < 1024:
+        return f"{size} bytes"
+    if size < 1024 * 1024:
+        return f"{size / 1024:.0f} kB"
+    return f"{size / 1024 / 1024:.1f} MB"
+
+
+def render_turn(view: TurnView) -> SafeString:
+    return render_to_string("chat/_turn.html", {"turn": view})
+
+
+def render_foot(view: FootView) -> SafeString:
+    return render_to_string("chat/_foot.html", {"foot": view})
+
+
+@dataclass(frozen=True)
+class ConversationItem:
+    """`_conversation_item.html`: a line of the sidebar."""
+
+    id: str
+    title: str
+    url: str
+    is_current: bool = False
+
+
+@dataclass(frozen=True)
+class ConversationGroup:
+    label: str
+    items: list[ConversationItem] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ConversationList:
+    """`_conversations.html`. A continuation begins under the heading that the page before ended with."""
+
+    groups: Sequence[ConversationGroup]
+    next_url: str = ""
+    is_continuation: bool = False

@@ -1,0 +1,1 @@
+"""Running: a turn from queued to its one terminal state, and the live page that watches it."""

@@ -1,0 +1,146 @@
+"""The live state of the turns that run in this process, and the tabs that watch them.
+
+A tab is a position and at most one frame in flight: it gets what it lacks when it has acknowledged the
+last frame, and at most one frame each FRAME_SECONDS. A slow tab gets fewer, larger frames, and memory
+does not grow with its slowness. All of it lives on one event loop, without locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from chat.rendering.live import LiveResponse, Seen
+
+FRAME_SECONDS = 0.045
+
+
+@dataclass(eq=False)
+class LiveTurn:
+    """A running turn. `foot` is the HTML of its end, set once it is over and stored."""
+
+    pk: int
+    conversation_id: str
+    responses: list[LiveResponse] = field(default_factory=list)
+    tabs: set[Tab] = field(default_factory=set)
+    foot: str | None = None
+
+    def changed(self) -> None:
+        for tab in self.tabs:
+            tab.wake()
+
+    def html(self) -> str:
+        return "".join(response.html() for response in self.responses)
+
+
+@dataclass
+class Position:
+    """What one tab has of one turn."""
+
+    live: LiveTurn
+    seen: dict[int, Seen] = field(default_factory=dict)
+    is_new: bool = True
+
+    def fragments(self) -> str:
+        if self.is_new:
+            self.is_new = False
+            self.seen = {response.pk: response.seen_now() for response in self.live.responses}
+            found = f'<div class="answer" id="t{self.live.pk}-answer" hx-swap-oob="true">{self.live.html()}</div>'
+        else:
+            found = "".join(self._of(response) for response in self.live.responses)
+        return found + (self.live.foot or "")
+
+    def _of(self, response: LiveResponse) -> str:
+        seen = self.seen.get(response.pk)
+        if seen is not None:
+            return response.fragments(seen)
+        self.seen[response.pk] = response.seen_now()
+        return f'<div hx-swap-oob="beforeend:#t{self.live.pk}-answer">{response.html()}</div>'
+
+
+class Tab:
+    """One open page. `send` puts a frame on its socket and returns at once."""
+
+    def __init__(self, send: Callable[[str], Awaitable[None]], frame_seconds: float = FRAME_SECONDS) -> None:
+        self._send = send
+        self._frame_seconds = frame_seconds
+        self._positions: dict[int, Position] = {}
+        self._once: list[str] = []
+        self._woken = asyncio.Event()
+        self._acknowledged = asyncio.Event()
+        self._sent = 0
+        self._acked = 0
+
+    def watch(self, live: LiveTurn) -> None:
+        """Begin with one snapshot, then only what is newer. Watching again sends the snapshot again."""
+        self._positions[live.pk] = Position(live)
+        live.tabs.add(self)
+        self.wake()
+
+    def push(self, html: str) -> None:
+        """Send fragments once: a title, a new turn, a notice. For rare things only."""
+        self._once.append(html)
+        self.wake()
+
+    def acknowledge(self, count: int) -> None:
+        """The browser has dealt with the first `count` frames."""
+        if self._acked < count <= self._sent:
+            self._acked = count
+            self._acknowledged.set()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def leave(self) -> None:
+        for position in self._positions.values():
+            position.live.tabs.discard(self)
+        self._positions.clear()
+
+    async def run(self) -> None:
+        """Send frames until cancelled."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            frame = self._frame()
+            if not frame:
+                continue
+            began = time.monotonic()
+            self._sent += 1
+            await self._send(frame)
+            while self._acked < self._sent:
+                self._acknowledged.clear()
+                await self._acknowledged.wait()
+            await asyncio.sleep(max(0.0, began + self._frame_seconds - time.monotonic()))
+
+    def _frame(self) -> str:
+        found = self._once
+        self._once = []
+        for position in list(self._positions.values()):
+            found.append(position.fragments())
+            if position.live.foot is not None:
+                position.live.tabs.discard(self)
+                del self._positions[position.live.pk]
+        return "".join(found)
+
+
+class Hub:
+    """Running turns by their key, and the tabs by the conversation that they show."""
+
+    def __init__(self) -> None:
+        self.turns: dict[int, LiveTurn] = {}
+
+    def open(self, pk: int, conversation_id: str) -> LiveTurn:
+        live = LiveTurn(pk, conversation_id)
+        self.turns[pk] = live
+        return live
+
+    def over(self, live: LiveTurn, foot: str) -> None:
+        """The turn is stored: tell its tabs, and let go of it. Later tabs read the database."""
+        live.foot = foot
+        self.turns.pop(live.pk, None)
+        live.changed()
+
+
+hub = Hub()

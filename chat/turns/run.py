@@ -1,0 +1,313 @@
+"""Carry one turn from queued to its one terminal state.
+
+A run belongs to no request and no socket: closing the tab changes nothing. The order at the end is fixed:
+the final state is stored, then the page is told, then a title is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from chat import engines
+from chat.conversations import history, keep, title
+from chat.conversations.ask import Asked
+from chat.files import delivery
+from chat.files.errors import Refused as FileRefused
+from chat.models import Attachment, Response, Status, Turn
+from chat.models.conversations import LIVE
+from chat.rendering.live import LiveResponse
+from chat.rendering.views import FootView, foot_view, render_foot
+from chat.responses.client import Client
+from chat.responses.dialects import Dialect
+from chat.responses.errors import PreviousResponseNotFound, ResponsesError
+from chat.responses.fold import Draft
+from chat.turns import notices
+from chat.turns.db import in_db
+from chat.turns.hub import LiveTurn, hub
+from chat.turns.writer import PROCESS, Final, Writer, draft_fields
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN = "shutdown"
+TITLE_SECONDS = 30.0
+
+writer = Writer()
+_tasks: dict[int, asyncio.Task[None]] = {}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a response ended. `error` is what the row keeps: a code, the person's sentence, no upstream text."""
+
+    status: Status
+    error: dict[str, Any] | None = None
+    request_id: str = ""
+
+
+@dataclass
+class Job:
+    """The rows of a run, loaded once, and the client to their provider."""
+
+    turn: Turn
+    response: Response
+    dialect: Dialect
+    live: LiveResponse
+    client: Client | None = None
+    request_id: str = ""
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def start(asked: Asked) -> None:
+    """Begin to answer a stored question, in a task of this process's event loop. A repeat is left alone."""
+    if asked.is_repeat:
+        return
+    live = hub.open(asked.turn.pk, str(asked.conversation.pk))
+    response = LiveResponse(asked.response.pk)
+    live.responses.append(response)
+    # A context of its own: the request's would tie the run's threads to a request that ends.
+    task = asyncio.get_running_loop().create_task(
+        _carry(live, response), name=f"turn-{live.pk}", context=contextvars.Context()
+    )
+    _tasks[live.pk] = task
+    task.add_done_callback(lambda _: _tasks.pop(live.pk, None))
+
+
+def stop(turn_pk: int) -> bool:
+    """Stop a run of this process; False when it is none of ours."""
+    task = _tasks.get(turn_pk)
+    return task.cancel() if task is not None else False
+
+
+async def stop_all(seconds: float = 4.0) -> None:
+    """End every run of this process as interrupted, its text stored. For shutdown."""
+    tasks = list(_tasks.values())
+    for task in tasks:
+        task.cancel(SHUTDOWN)
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
+
+
+async def wait_for(turn_pk: int) -> None:
+    """Wait until a run of this process has ended; for those that need the answer, not the page."""
+    task = _tasks.get(turn_pk)
+    if task is not None:
+        await asyncio.wait([task])
+
+
+async def _carry(live: LiveTurn, response: LiveResponse) -> None:
+    job: Job | None = None
+    try:
+        job = await in_db(_claim, response)
+        if job is not None:
+            outcome = await _answer(job, live)
+    except asyncio.CancelledError as stopped:
+        interrupted = stopped.args and stopped.args[0] == SHUTDOWN
+        outcome = Outcome(Status.INTERRUPTED if interrupted else Status.CANCELLED)
+    except (ResponsesError, FileRefused) as error:
+        outcome = _failure(response.pk, error)
+    except Exception:
+        logger.exception("response %s: failed", response.pk)
+        outcome = Outcome(Status.FAILED, {"code": "internal", "message": "Something went wrong here. Try again."})
+    if job is None:
+        hub.over(live, await _foot_of(live.pk))
+        return
+    response.finish()
+    stored = await _store(job, outcome)
+    hub.over(live, await _foot_of(live.pk) if stored else _unsaved_foot(live.pk))
+    if stored and outcome.status == Status.COMPLETED:
+        await _give_title(job)
+
+
+def _claim(live: LiveResponse) -> Job | None:
+    """Take the lease with one conditional UPDATE; None when somebody else has it or it is over."""
+    now = timezone.now()
+    mine = Response.objects.filter(pk=live.pk, owner=None, status__in=LIVE).update(
+        owner=PROCESS, heartbeat_at=now, status=Status.IN_PROGRESS
+    )
+    if not mine:
+        return None
+    response = Response.objects.get(pk=live.pk)
+    Turn.objects.filter(pk=response.turn_id).update(status=Status.IN_PROGRESS)
+    turn = Turn.objects.with_answers().select_related("conversation", "deployment__provider").get(pk=response.turn_id)
+    if turn.deployment is None:
+        raise LookupError(f"turn {turn.pk} has no deployment")
+    return Job(turn, response, engines.dialect_of(turn.deployment.provider), live)
+
+
+async def _answer(job: Job, live: LiveTurn) -> Outcome:
+    assert job.turn.deployment is not None
+    provider = job.turn.deployment.provider
+    writer.begin(job.response.pk, job.live.draft)
+    job.client = engines.client_for(provider)
+    plan = await in_db(history.plan, job.turn, provider, job.dialect)
+    try:
+        await _stream(job, live, plan)
+    except PreviousResponseNotFound as error:
+        if not plan.previous_response_id:
+            raise
+        logger.info("response %s: %s; sending the whole history instead", job.response.pk, error)
+        job.live.restart()
+        writer.begin(job.response.pk, job.live.draft)
+        await _stream(job, live, await in_db(history.plan, job.turn, provider, job.dialect, chain=False))
+    if not job.live.draft.terminal_seen:
+        await _fetch_once(job, live)
+    return _outcome(job)
+
+
+async def _stream(job: Job, live: LiveTurn, plan: history.Plan) -> None:
+    """One request. Each event goes into the draft; tabs and writer are told that there is something new."""
+    assert job.client is not None
+    body = await _body(job, plan)
+    await in_db(_note_request, job.response.pk, plan, bool(body.get("store", True)))
+    async with job.client.stream(body) as events:
+        async for event in events:
+            job.request_id = events.request_id or ""
+            if job.live.apply(event):
+                live.changed()
+            writer.changed(job.response.pk)
+
+
+async def _body(job: Job, plan: history.Plan) -> dict[str, Any]:
+    deployment = job.turn.deployment
+    assert deployment is not None
+    await _load_parts(job, plan)
+    body: dict[str, Any] = {
+        **deployment.as_parameters(),
+        "model": deployment.name,
+        "input": [_with_files(item, job.parts) for item in plan.items],
+    }
+    if job.turn.conversation.instructions:
+        body["instructions"] = job.turn.conversation.instructions
+    if plan.previous_response_id:
+        body["previous_response_id"] = plan.previous_response_id
+    return body
+
+
+async def _load_parts(job: Job, plan: history.Plan) -> None:
+    assert job.turn.deployment is not None
+    assert job.client is not None
+    wanted = [pk for pk in plan.attachment_ids if str(pk) not in job.parts]
+    for attachment in await in_db(_attachments, wanted):
+        job.parts[str(attachment.pk)] = await delivery.content_part(
+            attachment, provider=job.turn.deployment.provider, client=job.client, dialect=job.dialect
+        )
+
+
+def _attachments(pks: list[Any]) -> list[Attachment]:
+    return list(Attachment.objects.filter(pk__in=pks))
+
+
+def _with_files(item: dict[str, Any], parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    content = item.get("content")
+    if not isinstance(content, list):
+        return item
+    return {**item, "content": [parts[p["id"]] if p.get("type") == "attachment" else p for p in content]}
+
+
+def _note_request(pk: int, plan: history.Plan, store: bool) -> None:
+    Response.objects.filter(pk=pk, owner=PROCESS).update(
+        input=plan.items, previous_response_id=plan.previous_response_id[:255], store=store
+    )
+
+
+async def _fetch_once(job: Job, live: LiveTurn) -> None:
+    """The stream ended without a last word: a provider that keeps responses may know how it went."""
+    draft = job.live.draft
+    if job.client is None or not draft.response_id or not job.dialect.retrieve:
+        return
+    try:
+        fetched = Draft.from_response(await job.client.retrieve(draft.response_id))
+    except ResponsesError as error:
+        logger.info("response %s: could not be fetched after its stream broke off: %s", job.response.pk, error)
+        return
+    if fetched.is_terminal:
+        job.live.draft = fetched
+        live.changed()
+
+
+def _outcome(job: Job) -> Outcome:
+    draft = job.live.draft
+    match draft.status if draft.is_terminal else "interrupted":
+        case "completed":
+            return Outcome(Status.COMPLETED, request_id=job.request_id)
+        case "incomplete":
+            error = {"code": draft.incomplete_reason or "", "message": draft.notice() or ""}
+            return Outcome(Status.INCOMPLETE, error, job.request_id)
+        case "cancelled":
+            return Outcome(Status.CANCELLED, request_id=job.request_id)
+        case "failed":
+            logger.warning("response %s: %s (request id %s)", job.response.pk, draft.failure(), job.request_id)
+            error = {"code": str((draft.error or {}).get("code") or ""), "message": draft.notice() or ""}
+            return Outcome(Status.FAILED, error, job.request_id)
+        case _:
+            logger.warning("response %s: the stream ended early (request id %s)", job.response.pk, job.request_id)
+            return Outcome(Status.INTERRUPTED, {"code": "stream_ended"}, job.request_id)
+
+
+def _failure(pk: int, error: ResponsesError | FileRefused) -> Outcome:
+    if isinstance(error, FileRefused):
+        return Outcome(Status.FAILED, {"code": "file", "message": error.sentence})
+    logger.warning("response %s: %s: %s", pk, type(error).__name__, error)
+    return Outcome(
+        Status.FAILED, {"code": error.code or "", "message": error.user_message}, request_id=error.request_id or ""
+    )
+
+
+async def _store(job: Job, outcome: Outcome) -> bool:
+    draft = job.live.draft
+    final = Final(
+        pk=job.response.pk,
+        turn_id=job.turn.pk,
+        conversation_id=job.turn.conversation_id,
+        status=outcome.status,
+        fields={
+            **draft_fields(draft),
+            "text": draft.text(),
+            "error": outcome.error,
+            "request_id": outcome.request_id[:255],
+        },
+    )
+    try:
+        await writer.finish(final)
+    except DatabaseError:
+        logger.exception("response %s: the final state is lost", job.response.pk)
+        return False
+    return True
+
+
+async def _foot_of(turn_pk: int) -> str:
+    return await in_db(_render_foot, turn_pk)
+
+
+def _render_foot(turn_pk: int) -> str:
+    turn = Turn.objects.with_answers().get(pk=turn_pk)
+    return render_foot(foot_view(turn, is_new=True, oob=True))
+
+
+def _unsaved_foot(turn_pk: int) -> str:
+    problem = "The answer could not be saved: the database does not answer. Copy what you need before you reload."
+    return render_foot(FootView(turn_pk, False, Status.FAILED, problem=problem, is_new=True, oob=True))
+
+
+async def _give_title(job: Job) -> None:
+    """A failure here costs a title and nothing else."""
+    if not title.wants_title(job.turn) or job.client is None or job.turn.deployment is None:
+        return
+    body = title.title_request(job.turn, job.live.draft.text(), job.turn.deployment.name, job.dialect)
+    try:
+        async with asyncio.timeout(TITLE_SECONDS):
+            payload = await job.client.create(body)
+    except (ResponsesError, TimeoutError) as error:
+        logger.info("conversation %s: no title: %s", job.turn.conversation_id, error)
+        return
+    name = title.clean_title(Draft.from_response(payload).text())
+    given = bool(name) and await in_db(keep.give_title, job.turn.conversation_id, name)
+    if given:
+        await notices.titled(job.turn.conversation.owner_id, job.turn.conversation_id)

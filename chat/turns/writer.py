@@ -1,0 +1,151 @@
+"""One writer per process: what was shown is in the database at most a second later.
+
+Responses that changed are written together, in one transaction each WRITE_SECONDS. A final state is its
+own commit, before the page is told. Every write names the owner, so that a process whose lease was taken
+over cannot write into a run that is no longer its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from chat.models import Conversation, Response, Status, Turn
+from chat.models.conversations import LIVE
+from chat.responses.fold import Draft
+from chat.turns.db import in_db
+
+logger = logging.getLogger(__name__)
+
+PROCESS = uuid.uuid4()
+"""Names this process in leases."""
+
+WRITE_SECONDS = 0.7
+HEARTBEAT_SECONDS = 4.0
+FINAL_ATTEMPTS = 6
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A response as it stands, in values that another thread may read."""
+
+    pk: int
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Final:
+    """The one terminal state of a response and its turn."""
+
+    pk: int
+    turn_id: int
+    conversation_id: Any
+    status: Status
+    fields: dict[str, Any]
+
+
+def draft_fields(draft: Draft) -> dict[str, Any]:
+    """The columns that follow from a draft."""
+    usage = draft.usage or {}
+    fields: dict[str, Any] = {
+        "output": draft.output(),
+        "cursor": draft.cursor,
+        "model": (draft.model or "")[:200],
+        "usage": draft.usage,
+        "input_tokens": _count(usage.get("input_tokens")),
+        "output_tokens": _count(usage.get("output_tokens")),
+    }
+    if draft.response_id:
+        fields["response_id"] = draft.response_id[:255]
+    return fields
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < 2**31 else None
+
+
+class Writer:
+    """Collects what changed; `run` writes it. Lives on one event loop."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, Draft] = {}
+        self._changed: set[int] = set()
+        self._beat_at = 0.0
+
+    def begin(self, pk: int, draft: Draft) -> None:
+        """Keep the lease of this response alive from now on."""
+        self._running[pk] = draft
+        self._changed.add(pk)
+
+    def changed(self, pk: int) -> None:
+        self._changed.add(pk)
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(WRITE_SECONDS)
+            try:
+                await self.flush()
+            except DatabaseError:
+                # What failed stays marked as changed and is written with the next round.
+                logger.exception("progress could not be written; trying again")
+
+    async def flush(self) -> None:
+        """Write all that changed, and a heartbeat for the silent ones, now."""
+        due = time.monotonic() - self._beat_at >= HEARTBEAT_SECONDS
+        changed, self._changed = self._changed & self._running.keys(), set()
+        rows = [Progress(pk, draft_fields(self._running[pk])) for pk in changed]
+        silent = [pk for pk in self._running if pk not in changed] if due else []
+        if not rows and not silent:
+            return
+        try:
+            await in_db(_write_progress, rows, silent)
+        except DatabaseError:
+            self._changed |= changed
+            raise
+        if due:
+            self._beat_at = time.monotonic()
+
+    async def finish(self, final: Final) -> bool:
+        """Store the terminal state; False when another state was stored first.
+
+        A database that is away for a moment is waited for, since losing an answer is worse than a late one.
+        """
+        self._running.pop(final.pk, None)
+        self._changed.discard(final.pk)
+        for attempt in range(1, FINAL_ATTEMPTS + 1):
+            try:
+                return await in_db(_write_final, final)
+            except DatabaseError:
+                if attempt == FINAL_ATTEMPTS:
+                    raise
+                logger.exception("response %s: final state could not be written, attempt %d", final.pk, attempt)
+                await asyncio.sleep(0.2 * 2**attempt)
+        raise AssertionError("unreachable")
+
+
+def _write_progress(rows: Iterable[Progress], silent: Iterable[int]) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        for row in rows:
+            Response.objects.filter(pk=row.pk, owner=PROCESS, status__in=LIVE).update(heartbeat_at=now, **row.fields)
+        Response.objects.filter(pk__in=list(silent), owner=PROCESS, status__in=LIVE).update(heartbeat_at=now)
+
+
+def _write_final(final: Final) -> bool:
+    now = timezone.now()
+    with transaction.atomic():
+        stored = Response.objects.filter(pk=final.pk, owner=PROCESS, status__in=LIVE).update(
+            status=final.status, finished_at=now, heartbeat_at=now, **final.fields
+        )
+        if stored:
+            Turn.objects.filter(pk=final.turn_id).update(status=final.status)
+            Conversation.objects.filter(pk=final.conversation_id).update(last_activity_at=now)
+    return bool(stored)

@@ -1,0 +1,85 @@
+"""The only door to rows: through the person. What is not theirs does not exist (404)."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import resolve_url
+
+from chat.models import Attachment, Conversation, Turn, User
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+
+class PersonRequest(HttpRequest):
+    """A request of somebody who is signed in."""
+
+    user: User
+    htmx: Any
+
+
+def conversation_for(user: User, pk: uuid.UUID) -> Conversation:
+    conversation = Conversation.objects.visible_to(user).select_related("deployment", "head").filter(pk=pk).first()
+    if conversation is None:
+        raise Http404
+    return conversation
+
+
+def deleted_conversation_for(user: User, pk: uuid.UUID) -> Conversation:
+    """For undo alone."""
+    conversation = Conversation.objects.filter(owner=user, pk=pk).first()
+    if conversation is None:
+        raise Http404
+    return conversation
+
+
+def turn_for(user: User, pk: int) -> Turn:
+    turn = Turn.objects.filter(conversation__owner=user, conversation__deleted_at=None, pk=pk).with_answers().first()
+    if turn is None:
+        raise Http404
+    return turn
+
+
+def attachment_for(user: User, pk: uuid.UUID) -> Attachment:
+    attachment = Attachment.objects.visible_to(user).filter(pk=pk).first()
+    if attachment is None:
+        raise Http404
+    return attachment
+
+
+def person_only(view: V) -> V:
+    """Let only people in who are signed in: pages redirect to the sign-in, fragments tell the page to go there."""
+    if asyncio.iscoroutinefunction(view):
+
+        @wraps(view)
+        async def async_wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            user = await request.auser()
+            if not user.is_authenticated:
+                return _to_signin(request)
+            request.user = user
+            return cast(HttpResponseBase, await view(request, *args, **kwargs))
+
+        return cast(V, async_wrapper)
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return _to_signin(request)
+        return cast(HttpResponseBase, view(request, *args, **kwargs))
+
+    return cast(V, wrapper)
+
+
+def _to_signin(request: HttpRequest) -> HttpResponseBase:
+    if request.headers.get("HX-Request"):
+        return HttpResponse(status=204, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponse("Sign in first.", status=401, content_type="text/plain; charset=utf-8")
+    return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)

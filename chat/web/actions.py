@@ -1,0 +1,243 @@
+"""What a POST does: ask, stop, try again, rename, choose, delete, undo.
+
+Each checks access, calls one operation and answers with fragments; without htmx it redirects.
+Those that start a run are async, since a run is a task of the server's event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from chat.conversations import ask as asking
+from chat.conversations import keep
+from chat.conversations.ask import Asked, Question, Refused
+from chat.models import Conversation, Response, Status, Turn
+from chat.models.conversations import LIVE
+from chat.rendering.views import ToastView, render_turn, turn_view
+from chat.turns import notices, run, sweep
+from chat.web.access import (
+    PersonRequest,
+    conversation_for,
+    deleted_conversation_for,
+    person_only,
+    turn_for,
+)
+from chat.web.pages import item_html, page_view, sidebar_swap, tab_of
+from chat.web.sidebar import conversation_item
+
+
+@require_POST
+@person_only
+async def ask(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
+    """Take a question; the answer arrives over the socket."""
+    try:
+        asked, was_first = await sync_to_async(_ask)(request, pk)
+    except Refused as refused:
+        return refusal(request, refused.sentence)
+    run.start(asked)
+    await _tell_other_tabs(request, asked)
+    return await sync_to_async(_asked_response)(request, asked, pk is None, was_first)
+
+
+def _ask(request: PersonRequest, pk: uuid.UUID | None) -> tuple[Asked, bool]:
+    conversation = conversation_for(request.user, pk) if pk else None
+    newest = Conversation.objects.visible_to(request.user).newest_first().first()
+    asked = asking.ask(request.user, conversation, _question(request))
+    return asked, conversation is not None and newest == conversation
+
+
+def _question(request: PersonRequest) -> Question:
+    data = request.POST
+    try:
+        key = uuid.UUID(data.get("key", ""))
+        attachments = [uuid.UUID(value) for value in data.getlist("attachment")]
+        deployment = int(data["deployment"]) if data.get("deployment") else None
+    except ValueError as error:
+        raise Refused("This form is broken. Reload the page; your message stays in the box.") from error
+    return Question(
+        text=data.get("question", "").replace("\r\n", "\n").strip(),
+        key=key,
+        attachment_ids=list(dict.fromkeys(attachments)),
+        deployment_id=deployment,
+        instructions=data.get("instructions"),
+    )
+
+
+def _asked_response(request: PersonRequest, asked: Asked, is_new: bool, was_first: bool) -> HttpResponse:
+    url = reverse("conversation", args=[asked.conversation.pk])
+    if not request.htmx:
+        return redirect(url)
+    if is_new:
+        conversation = conversation_for(request.user, asked.conversation.pk)
+        page = page_view(request, conversation)
+        html = render_to_string("chat/_conversation.html", {"page": page}, request=request)
+        response = HttpResponse(html + sidebar_swap(request, conversation))
+        response.headers["HX-Push-Url"] = url
+    else:
+        key = render_to_string("chat/_composer_key.html", {"key": uuid.uuid4(), "oob": True})
+        turn = _turn_html(asked.turn.pk) + key
+        response = HttpResponse(turn if was_first else turn + sidebar_swap(request, asked.conversation))
+    response.headers["HX-Trigger"] = json.dumps({"asked": {"turn": asked.turn.pk}})
+    return response
+
+
+def _turn_html(pk: int) -> str:
+    return render_turn(turn_view(Turn.objects.with_answers().get(pk=pk)))
+
+
+async def _tell_other_tabs(request: PersonRequest, asked: Asked) -> None:
+    if not asked.is_repeat:
+        await notices.turn_added(request.user.pk, asked.conversation.pk, asked.turn.pk, tab_of(request))
+
+
+@require_POST
+@person_only
+async def retry(request: PersonRequest, pk: int) -> HttpResponseBase:
+    """Ask the last question again. The new turn takes the old one's place in the page."""
+    try:
+        asked = await sync_to_async(_retry)(request, pk)
+    except Refused as refused:
+        return refusal(request, refused.sentence)
+    run.start(asked)
+    await notices.turn_added(request.user.pk, asked.conversation.pk, asked.turn.pk, tab_of(request))
+    if not request.htmx:
+        return redirect("conversation", asked.conversation.pk)
+    return HttpResponse(await sync_to_async(_turn_html)(asked.turn.pk))
+
+
+def _retry(request: PersonRequest, pk: int) -> Asked:
+    turn = turn_for(request.user, pk)
+    if turn.conversation.head_id != turn.pk:
+        raise Refused("The conversation has gone on since. Ask again in the message box.")
+    return asking.ask_again(turn, uuid.uuid4())
+
+
+@require_POST
+@person_only
+async def stop(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """Stop what is being answered in this conversation. The text that has arrived is kept."""
+    for response in await sync_to_async(_live_responses)(request, pk):
+        if not run.stop(response.turn_id):
+            await sync_to_async(sweep.close)(response, Status.CANCELLED)
+    return HttpResponse(status=204) if request.htmx else redirect("conversation", pk)
+
+
+def _live_responses(request: PersonRequest, pk: uuid.UUID) -> list[Response]:
+    conversation = conversation_for(request.user, pk)
+    return list(Response.objects.filter(turn__conversation=conversation, status__in=LIVE))
+
+
+@require_http_methods(["GET", "POST"])
+@person_only
+def rename(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
+    """GET: the line of the sidebar as a form. POST: the line with its new title."""
+    conversation = conversation_for(request.user, pk)
+    if request.method == "GET":
+        return HttpResponse(item_html(request, conversation, "chat/_rename.html"))
+    try:
+        keep.rename(conversation, request.POST.get("title", ""))
+    except Refused as refused:
+        return refusal(request, refused.sentence)
+    if not request.htmx:
+        return redirect("conversation", pk)
+    return HttpResponse(item_html(request, conversation) + title_swap(conversation, item=False))
+
+
+@require_http_methods(["GET"])
+@person_only
+def item(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
+    """The line of the sidebar, when a rename is given up."""
+    return HttpResponse(item_html(request, conversation_for(request.user, pk)))
+
+
+def title_swap(conversation: Conversation, *, item: bool = True) -> str:
+    """The title wherever a page shows it, out of band."""
+    context = {"item": conversation_item(conversation), "in_list": item}
+    return render_to_string("chat/_title.html", context)
+
+
+@require_POST
+@person_only
+def choose(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
+    """Model and instructions for the turns to come."""
+    conversation = conversation_for(request.user, pk)
+    deployment = request.POST.get("deployment", "")
+    try:
+        keep.choose(
+            request.user,
+            conversation,
+            deployment_id=int(deployment) if deployment.isdecimal() else None,
+            instructions=request.POST.get("instructions", ""),
+        )
+    except Refused as refused:
+        return refusal(request, refused.sentence)
+    return HttpResponse(status=204) if request.htmx else redirect("conversation", pk)
+
+
+@require_POST
+@person_only
+async def delete(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """Delete with undo: the conversation goes from the list at once, and a toast brings it back."""
+    for live in await sync_to_async(_live_responses)(request, pk):
+        run.stop(live.turn_id)
+    html = await sync_to_async(_delete)(request, pk)
+    await notices.list_changed(request.user.pk, tab_of(request))
+    if not request.htmx:
+        return redirect("home")
+    response = HttpResponse(html)
+    if _is_open(request, pk):
+        response.headers["HX-Push-Url"] = reverse("home")
+    return response
+
+
+def _delete(request: PersonRequest, pk: uuid.UUID) -> str:
+    conversation = conversation_for(request.user, pk)
+    keep.delete(conversation)
+    toast = ToastView(f"Deleted “{conversation}”.", "Undo", reverse("restore", args=[pk]))
+    html = toast_swap(toast) + sidebar_swap(request, None)
+    if _is_open(request, pk):
+        new = render_to_string("chat/_conversation.html", {"page": page_view(request, None)}, request=request)
+        html += f'<main id="main" hx-swap-oob="innerHTML">{new}</main>'
+    return html
+
+
+def _is_open(request: PersonRequest, pk: uuid.UUID) -> bool:
+    return str(pk) in (request.headers.get("HX-Current-URL") or "")
+
+
+def toast_swap(toast: ToastView) -> str:
+    inner = render_to_string("chat/_toast.html", {"toast": toast})
+    return f'<div id="toasts" hx-swap-oob="beforeend">{inner}</div>'
+
+
+@require_POST
+@person_only
+async def restore(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
+    html = await sync_to_async(_restore)(request, pk)
+    await notices.list_changed(request.user.pk, tab_of(request))
+    return HttpResponse(html) if request.htmx else redirect("conversation", pk)
+
+
+def _restore(request: PersonRequest, pk: uuid.UUID) -> str:
+    conversation = deleted_conversation_for(request.user, pk)
+    keep.restore(conversation)
+    return sidebar_swap(request, None)
+
+
+def refusal(request: PersonRequest, sentence: str, **headers: Any) -> HttpResponse:
+    """A sentence beside the composer; what was typed stays in the box."""
+    if not request.htmx:
+        return render(request, "chat/refused.html", {"sentence": sentence}, status=422)
+    response = render(request, "chat/_sentence.html", {"sentence": sentence}, status=422)
+    response.headers["HX-Retarget"] = "#problem"
+    response.headers["HX-Reswap"] = "innerHTML"
+    return response

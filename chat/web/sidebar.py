@@ -1,0 +1,88 @@
+"""The list of conversations: grouped by day, paged by a cursor that does not slip when others move up."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+import zoneinfo
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.db.models import Q
+from django.http import Http404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from chat.models import Conversation, User
+from chat.rendering.views import ConversationGroup, ConversationItem, ConversationList
+from chat.web.access import PersonRequest
+
+TIMEZONE_COOKIE = "timezone"
+
+
+def person_timezone(request: PersonRequest) -> datetime.tzinfo:
+    """The browser's time zone, which the page keeps in a cookie; the server's where it is missing or a lie."""
+    name = request.COOKIES.get(TIMEZONE_COOKIE, "")
+    if name in zoneinfo.available_timezones():
+        return zoneinfo.ZoneInfo(name)
+    return timezone.get_default_timezone()
+
+
+def conversation_item(conversation: Conversation, current: uuid.UUID | None = None) -> ConversationItem:
+    return ConversationItem(
+        id=str(conversation.pk),
+        title=str(conversation),
+        url=reverse("conversation", args=[conversation.pk]),
+        is_current=conversation.pk == current,
+    )
+
+
+def conversation_list(
+    user: User, zone: datetime.tzinfo, *, current: uuid.UUID | None = None, after: str = "", day: str = ""
+) -> ConversationList:
+    """One page of the sidebar. `after` is the cursor of the page before, `day` the heading that it ended with."""
+    rows = Conversation.objects.visible_to(user).newest_first()
+    if after:
+        rows = rows.filter(_older_than(after))
+    size = settings.CONVERSATIONS_PER_PAGE
+    page = list(rows[: size + 1])
+    today = timezone.now().astimezone(zone).date()
+    groups: list[ConversationGroup] = []
+    for conversation in page[:size]:
+        label = day_label(conversation.last_activity_at.astimezone(zone).date(), today)
+        if not groups or groups[-1].label != label:
+            groups.append(ConversationGroup(label))
+        groups[-1].items.append(conversation_item(conversation, current))
+    next_url = ""
+    if len(page) > size:
+        last = page[size - 1]
+        cursor = f"{last.last_activity_at.isoformat()}_{last.pk}"
+        next_url = f"{reverse('conversations')}?{urlencode({'after': cursor, 'day': groups[-1].label})}"
+    if groups and groups[0].label == day:
+        groups[0] = ConversationGroup("", groups[0].items)
+    return ConversationList(groups, next_url, is_continuation=bool(after))
+
+
+def day_label(day: datetime.date, today: datetime.date) -> str:
+    days = (today - day).days
+    if days <= 0:
+        return "Today"
+    if days == 1:
+        return "Yesterday"
+    if days <= 7:
+        return "Previous 7 days"
+    if days <= 30:
+        return "Previous 30 days"
+    return day.strftime("%B %Y")
+
+
+def _older_than(cursor: str) -> Q:
+    moment, _, pk = cursor.partition("_")
+    try:
+        at, key = parse_datetime(moment), uuid.UUID(pk)
+    except ValueError as error:
+        raise Http404 from error
+    if at is None or timezone.is_naive(at):
+        raise Http404
+    return Q(last_activity_at__lt=at) | Q(last_activity_at=at, pk__lt=key)

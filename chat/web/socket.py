@@ -1,0 +1,220 @@
+"""The socket of one tab: it says what the tab looks at, and gets frames of fragments back.
+
+From the browser: {"type": "look", "conversation": id}, {"type": "watch", "turn": pk}, {"type": "ack", "n": frames}.
+To the browser: HTML whose top-level elements are out-of-band swaps. `hub.Tab` decides what and when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import time
+import uuid
+from typing import Any
+
+from channels.db import database_sync_to_async
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.http import Http404
+from django.template.loader import render_to_string
+
+from chat.models import Turn, User
+from chat.rendering.answer import response_html
+from chat.rendering.views import ToastView, foot_view, render_foot, render_turn, turn_view
+from chat.turns import lifecycle, notices
+from chat.turns.hub import Tab, hub
+from chat.web.access import conversation_for, turn_for
+from chat.web.actions import title_swap, toast_swap
+
+SIGNED_OUT = 4401
+SESSION_CHECK_SECONDS = 60.0
+TAIL_SECONDS = 1.0
+WATCHED_AT_MOST = 50
+
+
+class TabSocket(AsyncWebsocketConsumer):
+    """One per open page. It never waits inside a handler for long: the tab's own task sends the frames."""
+
+    async def connect(self) -> None:
+        self.user: User | None = self.scope.get("user")
+        if self.user is None or not self.user.is_authenticated:
+            await self.accept()
+            await self.close(SIGNED_OUT)
+            return
+        lifecycle.begin()
+        self.looking = ""
+        self.name = self._tab_name()
+        self.tab = Tab(self.send)
+        self.checked_at = time.monotonic()
+        self.tails: dict[int, asyncio.Task[None]] = {}
+        await self.channel_layer.group_add(notices.person_group(self.user.pk), self.channel_name)
+        await self.accept()
+        self.sender = asyncio.get_running_loop().create_task(self.tab.run(), context=contextvars.Context())
+
+    async def disconnect(self, code: int) -> None:
+        if not hasattr(self, "tab") or self.user is None:
+            return
+        self.tab.leave()
+        self.sender.cancel()
+        for task in self.tails.values():
+            task.cancel()
+        await self.channel_layer.group_discard(notices.person_group(self.user.pk), self.channel_name)
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # Channels looks after database connections before each message, with a hop through its one
+        # database thread. An acknowledgement touches no database, and there are twenty a second.
+        if message["type"] == "websocket.receive" and hasattr(self, "tab"):
+            try:
+                await self.receive(message.get("text"))
+            except StopConsumer:
+                raise
+        else:
+            await super().dispatch(message)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        match _message(text_data):
+            case {"type": "ack", "n": int(count)}:
+                self.tab.acknowledge(count)
+            case {"type": "watch", "turn": int(pk)}:
+                await self.watch(pk)
+            case {"type": "look", "conversation": str(conversation)}:
+                await self.look(conversation)
+
+    async def look(self, conversation: str) -> None:
+        """The tab shows another conversation now, or a new one ("")."""
+        self.looking = ""
+        if not await self._is_still_signed_in() or not conversation:
+            return
+        try:
+            await database_sync_to_async(conversation_for)(self.user, uuid.UUID(conversation))
+        except (Http404, ValueError):
+            self.refuse()
+        else:
+            self.looking = conversation
+
+    async def watch(self, pk: int) -> None:
+        """Show a turn from now on: a snapshot first, then what is newer."""
+        if not await self._is_still_signed_in():
+            return
+        try:
+            turn = await database_sync_to_async(turn_for)(self.user, pk)
+        except (Http404, OverflowError):
+            self.refuse()
+            return
+        # The hub is asked last: between the database's word and this one the run may have ended.
+        live = hub.turns.get(pk)
+        if live is not None:
+            self.tab.watch(live)
+        elif turn.is_live:
+            self._tail(pk)
+        else:
+            self.tab.push(await database_sync_to_async(_whole_turn)(pk))
+
+    def refuse(self) -> None:
+        """The same words for what is gone and for what is somebody else's."""
+        self.tab.push(toast_swap(ToastView("That conversation is not there any more.")))
+
+    def _tail(self, pk: int) -> None:
+        """The turn runs elsewhere, or its process died: follow the row until it ends."""
+        if pk in self.tails or len(self.tails) >= WATCHED_AT_MOST:
+            return
+        task = asyncio.get_running_loop().create_task(self._follow(pk))
+        self.tails[pk] = task
+        task.add_done_callback(lambda _: self.tails.pop(pk, None))
+
+    async def _follow(self, pk: int) -> None:
+        shown = ""
+        while True:
+            html, is_live = await database_sync_to_async(_row_state)(pk)
+            if html != shown:
+                self.tab.push(html)
+                shown = html
+            if not is_live:
+                return
+            await asyncio.sleep(TAIL_SECONDS)
+
+    # Rare events, over the channel layer
+
+    async def conversation_titled(self, event: dict[str, Any]) -> None:
+        found = await self._conversation(event)
+        if found is not None:
+            self.tab.push(await database_sync_to_async(title_swap)(found))
+
+    async def turn_added(self, event: dict[str, Any]) -> None:
+        """Another tab asked something in the conversation that this one shows."""
+        if event["tab"] == self.name or event["conversation"] != self.looking:
+            return
+        try:
+            turn = await database_sync_to_async(turn_for)(self.user, event["turn"])
+        except Http404:
+            return
+        self.tab.push(await database_sync_to_async(_added_turn)(turn))
+
+    async def list_changed(self, event: dict[str, Any]) -> None:
+        if event["tab"] != self.name:
+            self.tab.push(render_to_string("chat/_refresh_list.html"))
+
+    async def person_signed_out(self, event: dict[str, Any]) -> None:
+        self.checked_at = 0.0
+        await self._is_still_signed_in()
+
+    async def _conversation(self, event: dict[str, Any]) -> Any:
+        try:
+            return await database_sync_to_async(conversation_for)(self.user, uuid.UUID(event["conversation"]))
+        except Http404:
+            return None
+
+    async def _is_still_signed_in(self) -> bool:
+        """A socket outlives the session that opened it; look again now and then."""
+        if time.monotonic() - self.checked_at < SESSION_CHECK_SECONDS:
+            return True
+        self.checked_at = time.monotonic()
+        if await database_sync_to_async(_session_is_valid)(self.scope["session"].session_key, self.user):
+            return True
+        await self.close(SIGNED_OUT)
+        return False
+
+    def _tab_name(self) -> str:
+        query = self.scope.get("query_string", b"").decode("ascii", "replace")
+        return next((part[4:] for part in query.split("&") if part.startswith("tab=")), "")
+
+
+def _message(text: str | None) -> Any:
+    """What the browser said, or None when it is not a message of ours."""
+    try:
+        return json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return None
+
+
+def _whole_turn(pk: int) -> str:
+    view = turn_view(Turn.objects.with_answers().get(pk=pk))
+    return render_turn(view).replace(f'id="t{pk}"', f'id="t{pk}" hx-swap-oob="true"', 1)
+
+
+def _added_turn(turn: Turn) -> str:
+    """The new turn at the end, in place of the version that it takes the place of."""
+    older = Turn.objects.filter(conversation=turn.conversation, parent=turn.parent, pk__lt=turn.pk)
+    gone = "".join(f'<i id="t{pk}" hx-swap-oob="delete"></i>' for pk in older.values_list("pk", flat=True))
+    return f'{gone}<div hx-swap-oob="beforeend:#turns">{render_turn(turn_view(turn))}</div>'
+
+
+def _row_state(pk: int) -> tuple[str, bool]:
+    turn = Turn.objects.with_answers().get(pk=pk)
+    answers = "".join(response_html(response) for response in turn.responses.all())
+    answer = f'<div class="answer" id="t{pk}-answer" hx-swap-oob="true">{answers}</div>'
+    return answer + render_foot(foot_view(turn, is_new=True, oob=True)), turn.is_live
+
+
+def _session_is_valid(session_key: str | None, user: User) -> bool:
+    from importlib import import_module
+
+    from django.conf import settings
+    from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+
+    store = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    current = User.objects.filter(pk=user.pk, is_active=True).first()
+    if current is None or str(store.get(SESSION_KEY)) != str(user.pk):
+        return False
+    return bool(store.get(HASH_SESSION_KEY) == current.get_session_auth_hash())

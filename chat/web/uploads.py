@@ -1,0 +1,90 @@
+"""Files come in, in slices, and go out to their owner alone."""
+
+from __future__ import annotations
+
+import uuid
+
+from asgiref.sync import sync_to_async
+from django.http import Http404, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from chat.files import intake
+from chat.files.errors import Refused, WrongOffset
+from chat.files.serving import serve
+from chat.models import Attachment
+from chat.rendering.views import chip_view
+from chat.web.access import PersonRequest, attachment_for, person_only
+
+OFFSET_HEADER = "Upload-Offset"
+
+
+@require_POST
+@person_only
+def files(request: PersonRequest) -> HttpResponse:
+    """Announce a file by name and size. The answer is its chip, which says where the slices go."""
+    size = request.POST.get("size", "")
+    try:
+        attachment = intake.begin(
+            request.user, request.POST.get("name", ""), int(size) if size.isdecimal() and len(size) < 16 else 0
+        )
+    except Refused as refused:
+        return sentence(refused.sentence)
+    return chip(request, attachment)
+
+
+@require_http_methods(["PUT"])
+@person_only
+def file_slice(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
+    """Take the bytes at Upload-Offset: 204 go on, 200 the finished chip, 409 go on elsewhere, 422 refused."""
+    attachment = attachment_for(request.user, pk)
+    offset = request.headers.get(OFFSET_HEADER, "")
+    if not offset.isdecimal() or len(offset) > 15:
+        return sentence("This upload is broken. Attach the file again.")
+    try:
+        attachment = intake.append_slice(attachment, int(offset), request.body)
+        if attachment.received < attachment.size:
+            return HttpResponse(status=204, headers={OFFSET_HEADER: str(attachment.received)})
+        attachment = intake.finish(attachment)
+    except WrongOffset as wrong:
+        return HttpResponse(status=409, headers={OFFSET_HEADER: str(wrong.expected)})
+    except Refused as refused:
+        return sentence(refused.sentence)
+    if attachment.status == Attachment.Status.REFUSED:
+        return sentence(attachment.refusal)
+    return chip(request, attachment)
+
+
+@require_http_methods(["GET", "HEAD", "DELETE"])
+@person_only
+async def file(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """GET: the file. DELETE: take it out of the composer; one that a turn shows stays."""
+    attachment = await sync_to_async(attachment_for)(request.user, pk)
+    if request.method == "DELETE":
+        await sync_to_async(_discard)(attachment)
+        return HttpResponse(status=200)
+    if attachment.status != Attachment.Status.READY:
+        raise Http404
+    return await serve(attachment.file, name=attachment.name, media_type=attachment.media_type)
+
+
+@require_http_methods(["GET", "HEAD"])
+@person_only
+async def file_thumbnail(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
+    attachment = await sync_to_async(attachment_for)(request.user, pk)
+    if not attachment.thumbnail:
+        raise Http404
+    return await serve(attachment.thumbnail, name=f"{attachment.name}.webp", media_type="image/webp")
+
+
+def _discard(attachment: Attachment) -> None:
+    if not attachment.turns.exists():
+        intake.discard(attachment)
+
+
+def chip(request: PersonRequest, attachment: Attachment) -> HttpResponse:
+    return render(request, "chat/_chip.html", {"chip": chip_view(attachment)})
+
+
+def sentence(text: str) -> HttpResponse:
+    return HttpResponse(text, status=422, content_type="text/plain; charset=utf-8")
