@@ -1,0 +1,108 @@
+// The tab's socket. htmx opens it (ws-connect) and puts arriving fragments into the page; this module
+// says what the tab looks at, acknowledges each frame, and brings a lost connection back.
+
+import { byId, currentConversation, onChange } from "./page.js";
+
+const SIGNED_OUT = 4401;
+const NEVER = 2 ** 31 - 1;
+const LONGEST_PAUSE = 30_000;
+const SHOW_LOSS_AFTER = 1_000;
+
+const live = byId("live");
+const notice = byId("connection");
+
+let socket = null;
+let wrapper = null;
+let attempts = 0;
+let reconnectTimer = 0;
+let noticeTimer = 0;
+let received = 0;
+let acknowledged = 0;
+let lookedAt = null;
+const watched = new Set();
+
+if (live) {
+  // The extension retries after some close codes only, and its timers would cut a connection that was
+  // made anew in the meantime. So all reconnecting is done here.
+  htmx.config.wsReconnectDelay = () => NEVER;
+  htmx.createWebSocket = open;
+  live.addEventListener("htmx:wsOpen", opened);
+  live.addEventListener("htmx:wsClose", closed);
+  live.addEventListener("htmx:wsAfterMessage", acknowledge);
+  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && reconnectNow());
+  window.addEventListener("online", reconnectNow);
+  window.addEventListener("pageshow", (event) => event.persisted && reconnectNow());
+  onChange(tellWhatIsShown);
+}
+
+function open(url) {
+  socket = new WebSocket(url);
+  received = acknowledged = 0;
+  socket.addEventListener("message", () => {
+    received += 1;
+    // Should a fragment fail to go in, the server must not wait for ever.
+    setTimeout(acknowledge);
+  });
+  return socket;
+}
+
+function opened(event) {
+  wrapper = event.detail.socketWrapper;
+  attempts = 0;
+  clearTimeout(noticeTimer);
+  noticeTimer = 0;
+  notice.hidden = true;
+  lookedAt = null;
+  tellWhatIsShown();
+}
+
+function acknowledge() {
+  if (acknowledged === received || !isOpen()) return;
+  acknowledged = received;
+  send({ type: "ack", n: received });
+}
+
+function tellWhatIsShown() {
+  if (!isOpen()) return;
+  const conversation = currentConversation();
+  if (conversation !== lookedAt) {
+    lookedAt = conversation;
+    watched.clear();
+    send({ type: "look", conversation });
+  }
+  const shown = new Set(Array.from(document.querySelectorAll("[data-live]"), (element) => element.dataset.live));
+  for (const turn of watched) if (!shown.has(turn)) watched.delete(turn);
+  for (const turn of shown) {
+    if (watched.has(turn)) continue;
+    watched.add(turn);
+    send({ type: "watch", turn: Number(turn) });
+  }
+}
+
+function closed(event) {
+  wrapper = event.detail.socketWrapper;
+  if (event.detail.event.target !== socket) return;
+  if (event.detail.event.code === SIGNED_OUT) {
+    location.assign(`${live.dataset.signinUrl}?next=${encodeURIComponent(location.pathname)}`);
+    return;
+  }
+  noticeTimer ||= setTimeout(() => (notice.hidden = false), SHOW_LOSS_AFTER);
+  const ceiling = Math.min(1_000 * 2 ** attempts, LONGEST_PAUSE);
+  attempts += 1;
+  clearTimeout(reconnectTimer);
+  reconnectTimer = setTimeout(reconnectNow, 100 + Math.random() * ceiling);
+}
+
+function reconnectNow() {
+  if (!wrapper || socket.readyState !== WebSocket.CLOSED) return;
+  clearTimeout(reconnectTimer);
+  wrapper.reconnect();
+}
+
+function isOpen() {
+  return socket?.readyState === WebSocket.OPEN;
+}
+
+function send(message) {
+  socket.send(JSON.stringify(message));
+}

@@ -1,0 +1,42 @@
+// Requests that htmx makes: what they carry, and what to say when one fails.
+
+import { byId, csrfToken, showProblem, showToast } from "./page.js";
+
+const UNREACHABLE = "The server cannot be reached. Nothing was lost: try again in a moment.";
+
+document.addEventListener("htmx:configRequest", (event) => {
+  const { headers, verb } = event.detail;
+  // The tab's name stays the same while conversations come and go, so that it is not told its own news.
+  headers["X-Tab"] = byId("live")?.dataset.tab ?? "";
+  if (verb !== "get") headers["X-CSRFToken"] ??= csrfToken();
+});
+
+// "Today" in the list of conversations is the reader's today.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone) document.cookie = `timezone=${zone}; path=/; max-age=31536000; samesite=lax`;
+
+// A request that ends on the sign-in page was redirected there: its answer is no fragment.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const signin = byId("live")?.dataset.signinUrl;
+  const answeredBy = new URL(event.detail.xhr.responseURL || location.href);
+  if (!signin || answeredBy.pathname !== signin) return;
+  event.detail.shouldSwap = false;
+  location.assign(`${signin}?next=${encodeURIComponent(location.pathname)}`);
+});
+
+document.addEventListener("htmx:responseError", (event) => tell(event, sentenceFor(event.detail.xhr.status)));
+document.addEventListener("htmx:sendError", (event) => tell(event, UNREACHABLE));
+document.addEventListener("htmx:timeout", (event) => tell(event, UNREACHABLE));
+
+function tell(event, sentence) {
+  if (event.detail.elt?.matches("[data-composer]")) showProblem(sentence);
+  else showToast(sentence);
+}
+
+function sentenceFor(status) {
+  if (status === 403) return "This page is too old, or you are signed out. Reload it; what you wrote is kept.";
+  if (status === 404) return "This is not there any more.";
+  if (status === 413) return "This is larger than the server takes.";
+  if (status === 429) return "Too many requests at once. Wait a moment, then try again.";
+  return "Something went wrong on the server. Try again; if it happens again, tell whoever runs this chat.";
+}
