@@ -17,13 +17,22 @@ def on_disk(attachment: Attachment) -> Iterator[Path]:
 
     The path is for reading. Raises FileNotFoundError when the bytes are gone.
     """
-    try:
-        yield Path(attachment.file.path)
-    except NotImplementedError:  # a storage that is not a file system
-        with tempfile.NamedTemporaryFile(prefix="attachment-") as copy, attachment.file.open("rb") as stored:
+    path = _local_path(attachment)
+    if path is not None:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(prefix="attachment-") as copy:
+        with attachment.file.open("rb") as stored:
             shutil.copyfileobj(stored, copy)
-            copy.flush()
-            yield Path(copy.name)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def _local_path(attachment: Attachment) -> Path | None:
+    try:
+        return Path(attachment.file.path)
+    except NotImplementedError:  # how a storage says that it is no file system
+        return None
 
 
 def drop_bytes(attachment: Attachment) -> None:

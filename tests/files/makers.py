@@ -8,13 +8,33 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import Storage
 from fpdf import FPDF
 from PIL import ExifTags, Image
+
+
+class RemoteStorage(Storage):
+    """Stands for a bucket: it holds bytes, and no file of it has a path."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+
+    def _save(self, name: str, content: File[Any]) -> str:
+        self.held[name] = content.read()
+        return name
+
+    def _open(self, name: str, mode: str = "rb") -> File[Any]:
+        return ContentFile(self.held[name])
+
+    def exists(self, name: str) -> bool:
+        return name in self.held
+
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def make_pdf(path: Path, pages: list[str], **encryption: str) -> Path:
+def make_pdf(path: Path, pages: list[str], **encryption: Any) -> Path:
     """A PDF with one text per page; `owner_password` and `user_password` protect it."""
     document = FPDF()
     if encryption:

@@ -7,14 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.core.files.storage import InMemoryStorage
 from pytest_django import Settings
 
 from chat.files import intake
 from chat.files.errors import Refused, WrongOffset
 from chat.files.intake import append_slice, begin, discard, finish, sweep
 from chat.models import Attachment, Conversation, Turn, User
-from tests.files.makers import make_image, make_pdf, opened
+from tests.files.makers import RemoteStorage, make_image, make_pdf, opened
 
 Status = Attachment.Status
 
@@ -75,15 +74,15 @@ def test_the_name_of_the_file_plays_no_part_in_where_it_is_stored(media: Path, a
 def test_a_storage_without_paths_takes_the_same_way(
     media: Path, alice: User, document: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = InMemoryStorage()
+    storage = RemoteStorage()
     for field in ("file", "thumbnail"):
         monkeypatch.setattr(Attachment._meta.get_field(field), "storage", storage)
 
     attachment = upload(alice, "report.pdf", document)
 
     assert attachment.status == Status.READY
-    with storage.open(attachment.file.name) as stored:
-        assert stored.read() == document
+    assert storage.held[str(attachment.file.name)] == document
+    assert len(storage.held) == 2
     assert files_in(media) == []
 
 

@@ -1,0 +1,194 @@
+"""Turns an attachment into the part of a request that carries it, as the provider takes it.
+
+Images go as data URLs. A PDF goes inline, or is uploaded once and then named by its id, or, where no PDF
+is taken, as its text: the dialect says what is possible and the provider's policy what is wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakValueDictionary
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from chat.files import images, limits, pdf
+from chat.files.errors import Refused, megabytes, quoted
+from chat.files.storage import on_disk
+from chat.models import Attachment, Provider, ProviderFile
+
+if TYPE_CHECKING:
+    from chat.responses.dialects import Dialect
+
+__all__ = ["FileClient", "Refused", "content_part", "vanished"]
+
+FilePolicy = Provider.FilePolicy
+
+# A copy that expires while the answer is being made is of no use.
+EXPIRY_MARGIN = timedelta(minutes=5)
+
+# Seconds between looks at a copy that the provider still digests. After them it is used all the same.
+DIGESTING_DELAYS = (0.2, 0.4, 0.8, 1.6, 2.0)
+DIGESTING = ("uploaded", "pending", "running")
+
+# One lock per content and provider, for as long as somebody holds it. The loop is part of the key, since
+# an asyncio lock belongs to one.
+_uploads: WeakValueDictionary[tuple[object, ...], asyncio.Lock] = WeakValueDictionary()
+
+
+class FileClient(Protocol):
+    """What is used of the provider's client."""
+
+    async def upload_file(self, path: Path, filename: str, media_type: str, purpose: str) -> dict[str, Any]: ...
+
+    async def retrieve_file(self, file_id: str) -> dict[str, Any]: ...
+
+
+async def content_part(
+    attachment: Attachment, *, provider: Provider, client: FileClient, dialect: Dialect
+) -> dict[str, Any]:
+    """The input part that carries `attachment`.
+
+    Raises Refused, with a sentence for the person, when this provider cannot be given the file; errors of
+    the client pass through.
+    """
+    if attachment.status != Attachment.Status.READY:
+        raise Refused(f"{quoted(attachment.name)} is not ready to be sent. Wait for it, or remove it.")
+    try:
+        if attachment.is_image:
+            return await _image(attachment, dialect)
+        if not dialect.pdf_input:
+            return await asyncio.to_thread(_text, attachment)
+        if _goes_inline(attachment, provider, dialect):
+            return await asyncio.to_thread(_inline, attachment)
+        return {"type": "input_file", "file_id": await _file_id(attachment, provider, client, dialect)}
+    except FileNotFoundError as error:
+        raise Refused(
+            f"{quoted(attachment.name)} is no longer stored. Attach it again, or go on without it."
+        ) from error
+
+
+async def vanished(attachment: Attachment, provider: Provider) -> bool:
+    """Forget the copy that the provider says it does not have; the next `content_part` uploads again.
+
+    True when there was one to forget, that is when another try makes sense.
+    """
+    deleted, _ = await _copies(attachment, provider).adelete()
+    return deleted > 0
+
+
+async def _image(attachment: Attachment, dialect: Dialect) -> dict[str, Any]:
+    if not dialect.image_base64 or attachment.media_type not in dialect.image_types:
+        raise Refused(
+            f"{quoted(attachment.name)} cannot be sent: this model's provider takes no images of its kind. "
+            "Remove it, or choose another model."
+        )
+    return {"type": "input_image", "image_url": await asyncio.to_thread(_image_url, attachment), "detail": "auto"}
+
+
+def _image_url(attachment: Attachment) -> str:
+    with on_disk(attachment) as path:
+        return _data_url(*images.as_sent(path, attachment.media_type, called=quoted(attachment.name)))
+
+
+def _inline(attachment: Attachment) -> dict[str, Any]:
+    with on_disk(attachment) as path:
+        data_url = _data_url(attachment.media_type, path.read_bytes())
+    return {"type": "input_file", "filename": _name_on_the_wire(attachment), "file_data": data_url}
+
+
+def _text(attachment: Attachment) -> dict[str, Any]:
+    """What the PDF says, for a model that cannot be given the PDF. The marks let it cite pages."""
+    called = quoted(attachment.name)
+    with on_disk(attachment) as path:
+        pages = pdf.page_texts(path, called=called)
+    if not any(pages):
+        raise Refused(
+            f"{called} has no text to read, only pictures of pages, and this model takes no PDF. "
+            "Choose another model, or attach the pages as images."
+        )
+    marked = [f"[page {number}]\n{text}" for number, text in enumerate(pages, start=1) if text]
+    return {"type": "input_text", "text": "\n\n".join([f"Text of the attached file {called}:", *marked])}
+
+
+def _data_url(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _name_on_the_wire(attachment: Attachment) -> str:
+    """Providers go by the ending of the name; people's names may lack it or lie."""
+    return attachment.name if attachment.name.lower().endswith(".pdf") else f"{attachment.name}.pdf"
+
+
+def _goes_inline(attachment: Attachment, provider: Provider, dialect: Dialect) -> bool:
+    """Whether the bytes travel inside the request. Raises Refused when they are too many for their way."""
+    inline = not dialect.files_api or provider.file_policy == FilePolicy.INLINE
+    if provider.file_policy == FilePolicy.AUTO and dialect.files_api:
+        inline = attachment.size <= min(limits.AUTO_INLINE_BYTES, dialect.max_inline_file_bytes)
+    limit = dialect.max_inline_file_bytes if inline else dialect.max_upload_bytes
+    # Zero where a dialect states none, as with PDFs that an operator's override has switched on.
+    if limit and attachment.size > limit:
+        raise Refused(
+            f"{quoted(attachment.name)} is {megabytes(attachment.size)}; this model's provider takes files of up to "
+            f"{megabytes(limit)}. Split it, or choose another model."
+        )
+    return inline
+
+
+async def _file_id(attachment: Attachment, provider: Provider, client: FileClient, dialect: Dialect) -> str:
+    """The id of the provider's copy, uploaded now if there is none. Callers at the same time share one upload."""
+    key = (asyncio.get_running_loop(), provider.pk, attachment.owner_id, attachment.sha256)
+    lock = _uploads.setdefault(key, asyncio.Lock())
+    async with lock:
+        known = await _known_copy(attachment, provider, dialect.file_purpose)
+        if known is not None:
+            return known
+        copy = await _upload(attachment, client, dialect.file_purpose)
+        await _remember(attachment, provider, dialect.file_purpose, copy)
+        return str(copy["id"])
+
+
+async def _upload(attachment: Attachment, client: FileClient, purpose: str) -> dict[str, Any]:
+    with ExitStack() as stack:
+        path = await asyncio.to_thread(stack.enter_context, on_disk(attachment))
+        copy = await client.upload_file(path, _name_on_the_wire(attachment), attachment.media_type, purpose)
+    for delay in DIGESTING_DELAYS:
+        if copy.get("status") not in DIGESTING:
+            break
+        await asyncio.sleep(delay)
+        copy = await client.retrieve_file(str(copy["id"]))
+    if copy.get("status") in ("error", "failed"):
+        raise Refused(
+            f"The provider could not read {quoted(attachment.name)}. Save or export it again, then attach it."
+        )
+    return copy
+
+
+async def _known_copy(attachment: Attachment, provider: Provider, purpose: str) -> str | None:
+    """A copy of the same content, of the same person: ids of others are never reused."""
+    lasting = Q(expires_at=None) | Q(expires_at__gt=timezone.now() + EXPIRY_MARGIN)
+    copies = _copies(attachment, provider).filter(lasting, purpose=purpose).order_by("-created_at")
+    return await copies.values_list("file_id", flat=True).afirst()
+
+
+async def _remember(attachment: Attachment, provider: Provider, purpose: str, copy: dict[str, Any]) -> None:
+    expires = copy.get("expires_at")
+    values = {
+        "file_id": str(copy["id"]),
+        "expires_at": datetime.fromtimestamp(expires, UTC) if isinstance(expires, int | float) else None,
+        "created_at": timezone.now(),
+    }
+    await ProviderFile.objects.aupdate_or_create(
+        attachment=attachment, provider=provider, purpose=purpose, defaults=values
+    )
+
+
+def _copies(attachment: Attachment, provider: Provider) -> QuerySet[ProviderFile]:
+    return ProviderFile.objects.filter(
+        provider=provider, attachment__owner_id=attachment.owner_id, attachment__sha256=attachment.sha256
+    )
