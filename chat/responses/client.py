@@ -27,6 +27,7 @@ from .errors import (
     BadStream,
     ConnectionLost,
     InvalidRequest,
+    RateLimited,
     ResponsesError,
     TimedOut,
     Unauthorized,
@@ -266,6 +267,8 @@ class Client:
             body = body.replace(self.endpoint.key.encode(), b"[key]")
         pause = _retry_after(response.headers)
         refusal = error_from_reply(response.status_code, response.headers, body, retry_after=pause)
+        if pause is None and isinstance(refusal, RateLimited):
+            pause = refusal.retry_after  # said in words
         return _Failed(refusal, refusal.retryable, response.headers, pause)
 
     def _wait_before_retry(self, failed: _Failed, attempt: int) -> float | None:
@@ -275,7 +278,7 @@ class Client:
             return None
         if failed.pause is not None:
             return failed.pause if failed.pause <= MAX_RETRY_AFTER_SECONDS else None
-        return min(0.5 * 2**attempt, MAX_BACKOFF_SECONDS) * (1 - 0.25 * self._jitter())
+        return min(0.5 * (1 << attempt), MAX_BACKOFF_SECONDS) * (1 - 0.25 * self._jitter())
 
     def _request(self, method: str, path: str, body: Body | None, query: Query, accept: str) -> httpx.Request:
         pairs = "&".join(filter(None, (self._base.query, urlencode(query))))

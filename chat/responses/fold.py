@@ -191,6 +191,11 @@ class DraftItem:
         return value if isinstance(value, str) and value else None
 
     @property
+    def is_named(self) -> bool:
+        """Whether it was announced, or was made up for a delta that came without."""
+        return self.id is not None or isinstance(self._shape.get("call_id"), str)
+
+    @property
     def status(self) -> str | None:
         value = self._shape.get("status")
         return value if isinstance(value, str) else None
@@ -413,9 +418,8 @@ class Draft:
         if event.item is None:
             return None
         item_type = str(event.item.get("type", ""))
-        item_id = event.item.get("id")
-        item = self._by_id.get(item_id) if isinstance(item_id, str) else None
-        if item is None:
+        item = self._known(event.item.get("id")) or self._known(event.item.get("call_id"))
+        if item is None or item.type != item_type:
             item = self._open_item_at(event.output_index, item_type, announced=not event.done)
         if item is None:
             item = self._insert(event.item, event.output_index)
@@ -428,13 +432,13 @@ class Draft:
     def _open_item_at(self, output_index: int | None, item_type: str, *, announced: bool) -> DraftItem | None:
         """The item of that type that still grows there.
 
-        One that is announced with an id of its own is another item, even where a gateway numbers all of them 0.
+        What is announced beside one that has a name is another item, even where a gateway numbers all of them 0.
         """
         if output_index is not None:
             item = self._by_index.get(output_index)
         else:
             item = next((item for item in reversed(self.items) if not item.done), None)
-        if item is None or item.done or item.type != item_type or (announced and item.id is not None):
+        if item is None or item.done or item.type != item_type or (announced and item.is_named):
             return None
         return item
 
@@ -444,11 +448,12 @@ class Draft:
         The id is asked first (some gateways send output_index 0 for everything), and an unknown id does not count
         (others make up a new one for each event).
         """
-        item = self._by_id.get(item_id) if item_id is not None else None
+        item = self._known(item_id)
         if item is None and output_index is not None:
             item = self._by_index.get(output_index)
-        elif item is None and item_id is None:
-            item = next((item for item in reversed(self.items) if item.type in types and not item.done), None)
+        elif item is None:
+            growing = (item for item in reversed(self.items) if item.type in types and not item.done)
+            item = next((item for item in growing if item_id is None or item.id is None), None)
         if item is not None:
             return item
         shape: dict[str, Any] = {"type": types[0], "status": "in_progress"}
@@ -477,6 +482,12 @@ class Draft:
             self._by_index[output_index] = item
         if item.id is not None:
             self._by_id[item.id] = item
+        # llama.cpp's calls have no id, and its deltas name them by their call_id.
+        if item.type.endswith("_call") and isinstance(call_id := item.get("call_id"), str):
+            self._by_id.setdefault(call_id, item)
+
+    def _known(self, item_id: Any) -> DraftItem | None:
+        return self._by_id.get(item_id) if isinstance(item_id, str) else None
 
     def _replace_items(self, output: list[Mapping[str, Any]]) -> None:
         self.items, self._by_id, self._by_index = [], {}, {}
