@@ -70,9 +70,8 @@ class Server:
         except AssertionError:
             self.kill()
             raise
-        found = re.search(r"running at (\S+)/\n", self.output[self._seen :])
-        assert found, self.output
-        self.url = found[1]
+        # In production the public address comes first, then the one behind the proxy.
+        self.url = re.findall(r"(?:running|listens) at (\S+)/", self.output[self._seen :])[-1]
         # From now on the same port, so that a page finds the server again after a restart.
         self.env["PORT"] = self.url.rpartition(":")[2]
 

@@ -54,7 +54,7 @@ class Command(BaseCommand):
         # Imported first: what runs in the application may ask for the reactor, which is chosen here.
         from chatsite.server import ChatServer
 
-        banner = self.banner(settings.PUBLIC_URL or plain_address(host, listener.getsockname()[1]))
+        banner = self.banner(plain_address(host, listener.getsockname()[1]))
         server = ChatServer(
             get_default_application(),
             listener,
@@ -64,16 +64,19 @@ class Command(BaseCommand):
         server.run()
         connections.close_all()
 
-    def banner(self, address: str) -> str:
-        lines = ["", f"  Responses Chat is running at {address}/", ""]
+    def banner(self, listening_at: str) -> str:
+        address = settings.PUBLIC_URL or listening_at
+        lines = ["", f"  Responses Chat is running at {address}/"]
+        if address != listening_at:
+            lines += [f"  It listens at {listening_at}/ for the proxy."]
         if admin := admin_to_greet():
             hours = settings.SIGNIN_LINK_SECONDS // 3600
             lines += [
+                "",
                 f"  Sign in as {admin.username} with this link. It works once, within {hours} hours:",
                 f"  {link_for(admin, address)}",
-                "",
             ]
-        return "\n".join([*lines, "  Ctrl-C stops it.", ""])
+        return "\n".join([*lines, "", "  Ctrl-C stops it.", ""])
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
