@@ -1,0 +1,21 @@
+"""The rooms of the reviewer and the operator. What was said is read here, and each look leaves a trace.
+
+conversations   the list, and the doors to transcripts and files
+transcript      one conversation as its owner saw it, and the versions beside that
+search, filters, figures
+trace           who looked at what
+reviewers       the group that may look
+providers       endpoints and the models they serve
+people          who may sign in
+"""
+
+from django.contrib import admin
+
+from chat.admin import conversations, people, providers, reviewers, trace
+
+__all__ = ["conversations", "people", "providers", "reviewers", "trace"]
+
+admin.site.site_header = "Review and settings"
+admin.site.site_title = "Review and settings"
+admin.site.index_title = "Review and settings"
+admin.site.site_url = "/"
