@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -40,9 +41,11 @@ class ForgetsSecrets:
     def forget_secrets(self) -> None:
         for name in [name for name in self.errors if name != "__all__"]:
             key = self.add_prefix(name)  # type: ignore[attr-defined]
-            if name in self.always_forgotten or holds_a_key(str(self.data.get(key, ""))):
+            text = str(self.data.get(key, ""))
+            kept = "" if name in self.always_forgotten or holds_a_key(text) else without_credentials(text)
+            if kept != text:
                 self.data = self.data.copy()
-                self.data[key] = ""
+                self.data[key] = kept
 
     def full_clean(self) -> None:
         super().full_clean()  # type: ignore[misc]
@@ -174,6 +177,13 @@ def checked_base_url(name: str, dialect: Dialect, text: str) -> str:
     if holds_a_key(urlsplit(base_url).query) or is_secret_header(urlsplit(base_url).query):
         raise ValidationError("The address holds a key. Leave out what follows the question mark.")
     return base_url
+
+
+def without_credentials(text: str) -> str:
+    """An address without its name and password, and without its query. Any other text as it is."""
+    if "://" not in text:
+        return text
+    return re.sub(r"//[^/]*@", "//", text).partition("?")[0]
 
 
 def with_sentence(call: Any) -> Any:

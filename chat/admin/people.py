@@ -46,7 +46,17 @@ class PersonAdmin(BaseAdmin):
         return POWERS
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """A superuser's account, and so their password, is changed by superusers alone."""
-        if obj is not None and obj.is_superuser and not getattr(request.user, "is_superuser", False):
-            return False
-        return super().has_change_permission(request, obj)
+        return may_touch(request, obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return may_touch(request, obj) and super().has_delete_permission(request, obj)
+
+
+def may_touch(request: HttpRequest, person: User | None) -> bool:
+    """An account of staff, and so its password, is changed by superusers and by its person alone.
+
+    Otherwise whoever manages people could set a reviewer's password and read conversations.
+    """
+    if person is None or person.pk == request.user.pk or getattr(request.user, "is_superuser", False):
+        return True
+    return not (person.is_staff or person.is_superuser)

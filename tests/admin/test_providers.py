@@ -1,0 +1,302 @@
+"""Providers and deployments, as the operator sets them up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from chat.admin.keys import holds_a_key, is_secret_header, looks_like_a_key
+from chat.models import Deployment, Provider
+from chat.responses.dialects import DIALECTS
+
+ADD = reverse("admin:chat_provider_add")
+
+# Shaped like keys of Azure (old and new), OpenAI and others; none of them is one.
+KEYS = [
+    "a1b2c3d4e5f60718293a4b5c6d7e8f90",
+    "Fk9" + "aB3dE6gH9jK2mN5pQ8sT1vW4" * 3 + "JQQJ99BKACYeBjFXJ3w3AAABACOGabcd",
+    "sk-proj-abcdefghijklmnopqrstuvwx",
+    "sk_live_abcdefghijklmnop",
+    "gsk_abcdefghijklmnopqrstuvwxyz0123",
+    "hf_abcdefghijklmnopqrstuvwxyz",
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6",
+]
+NAMES = ["AZURE_OPENAI_API_KEY", "OPENAI_API_KEY", "KEY", "key2", "SK_KEY", "TEAM_7_MODELS_KEY", "HF_TOKEN"]
+
+
+def address(provider: Provider) -> str:
+    return reverse("admin:chat_provider_change", args=[provider.pk])
+
+
+def form(*deployments: dict[str, Any], initial: int = 0, **fields: Any) -> dict[str, Any]:
+    """What the browser posts: a provider and its deployments, of which `initial` are stored already."""
+    data: dict[str, Any] = {
+        "name": "House",
+        "dialect": "openai",
+        "base_url": "https://models.example/v1/",
+        "auth": "key",
+        "key_variable": "HOUSE_KEY",
+        "extra_headers": "{}",
+        "capabilities": "{}",
+        "file_policy": "auto",
+        "enabled": "on",
+        "deployments-TOTAL_FORMS": str(len(deployments)),
+        "deployments-INITIAL_FORMS": str(initial),
+        **fields,
+    }
+    for number, deployment in enumerate(deployments):
+        row = {"name": f"model{number}", "parameters": "{}", "enabled": "on", **deployment}
+        data.update({f"deployments-{number}-{name}": value for name, value in row.items()})
+    return data
+
+
+def refusal(client: Client, where: str, data: dict[str, Any]) -> str:
+    """The page that comes back with the sentences of what is wrong; asserts that something is."""
+    page = client.post(where, data)
+    assert page.status_code == 200
+    assert page.context["errors"], "was accepted"
+    return page.content.decode()
+
+
+def test_an_operator_adds_a_provider_with_its_deployments(olga_client: Client) -> None:
+    page = olga_client.post(ADD, form({"name": "large", "is_default": "on", "parameters": '{"top_p": 0.5}'}))
+    assert page.status_code == 302
+    deployment = Deployment.objects.get()
+    assert (deployment.name, deployment.is_default, deployment.parameters) == ("large", True, {"top_p": 0.5})
+    assert deployment.provider.source == Provider.Source.ADMIN
+    assert deployment.provider.key_variable == "HOUSE_KEY"
+
+
+def test_a_reviewer_changes_no_provider(rita_client: Client, provider: Provider) -> None:
+    assert rita_client.get(address(provider)).status_code == 200
+    assert rita_client.post(address(provider), form(name="Other")).status_code == 403
+    assert rita_client.post(ADD, form(name="Other")).status_code == 403
+    assert Provider.objects.get().name == "House"
+
+
+# Keys
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_instead_of_a_name_is_refused_and_not_shown_again(olga_client: Client, key: str) -> None:
+    page = refusal(olga_client, ADD, form(key_variable=key))
+    assert "name" in page
+    assert key not in page
+    assert not Provider.objects.exists()
+
+
+def test_a_refused_key_is_forgotten_when_another_field_is_wrong_too(olga_client: Client) -> None:
+    page = refusal(olga_client, ADD, form(key_variable=KEYS[0], capabilities="not json", name=""))
+    assert KEYS[0] not in page
+    assert "not json" in page
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_variables_are_taken(name: str) -> None:
+    assert not looks_like_a_key(name)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_keys_are_told_from_names(key: str) -> None:
+    assert looks_like_a_key(key)
+    assert holds_a_key(f"before {key} after")
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "secret_key", "DATABASE_URL"])
+def test_a_secret_of_the_server_cannot_be_sent_to_a_provider(olga_client: Client, name: str) -> None:
+    assert "secret of this server" in refusal(olga_client, ADD, form(key_variable=name))
+
+
+def test_a_key_needs_its_variable(olga_client: Client) -> None:
+    assert "Name the environment variable" in refusal(olga_client, ADD, form(key_variable=""))
+    assert olga_client.post(ADD, form(key_variable="", auth="none")).status_code == 302
+
+
+def test_the_page_says_whether_the_variable_is_set_and_never_to_what(
+    olga_client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOUSE_KEY", raising=False)
+    listed = reverse("admin:chat_provider_changelist")
+    for where in (address(provider), listed):
+        assert "Not set on this server" in olga_client.get(where).content.decode()
+    monkeypatch.setenv("HOUSE_KEY", "the-value-itself")
+    for where in (address(provider), listed):
+        page = olga_client.get(where).content.decode()
+        assert "Set on this server" in page
+        assert "the-value-itself" not in page
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        '{"Authorization": "Bearer abcdefghijk"}',
+        '{"api-key": "abc"}',
+        '{"X-Api-Key": "abc"}',
+        '{"cookie": "a=b"}',
+        '{"X-Auth-Token": "abc"}',
+        '{"X-Team": "Bearer abcdefghijk"}',
+        '{"X-Team": "sk-proj-abcdefghijklmnopqrstuvwx"}',
+        '{"X-Team": "a\\r\\nAuthorization: b"}',
+        '{"X Team": "a"}',
+        '{"X-Team": 1}',
+        '["X-Team"]',
+        '{"X-Team": "sk-proj-abcdefghijklmnopqrstuvwx"',
+    ],
+)
+def test_headers_with_credentials_or_nonsense_are_refused_and_not_shown_again(
+    olga_client: Client, headers: str
+) -> None:
+    page = refusal(olga_client, ADD, form(extra_headers=headers))
+    assert "sk-proj-abc" not in page
+    assert "abcdefghijk" not in page
+
+
+def test_headers_that_name_a_project_are_taken(olga_client: Client) -> None:
+    headers = '{"OpenAI-Organization": "org-abc123def456ghi789jkl012", "X-Team": "tides"}'
+    assert olga_client.post(ADD, form(extra_headers=headers)).status_code == 302
+    assert Provider.objects.get().extra_headers["X-Team"] == "tides"
+    assert not is_secret_header("X-Team")
+
+
+# Addresses and capabilities
+
+
+@pytest.mark.parametrize(
+    ("dialect", "given", "stored"),
+    [
+        ("azure", "https://house.openai.azure.com", "https://house.openai.azure.com/openai/v1/"),
+        ("azure", "https://house.openai.azure.com/openai/v1/responses", "https://house.openai.azure.com/openai/v1/"),
+        ("openai", "", "https://api.openai.com/v1/"),
+        ("vllm", "http://10.0.0.7:8000/v1", "http://10.0.0.7:8000/v1/"),
+        ("offline", "", ""),
+    ],
+)
+def test_an_address_is_stored_as_it_will_be_used(olga_client: Client, dialect: str, given: str, stored: str) -> None:
+    assert olga_client.post(ADD, form(dialect=dialect, base_url=given)).status_code == 302
+    assert Provider.objects.get().base_url == stored
+
+
+@pytest.mark.parametrize(
+    ("dialect", "given"),
+    [
+        ("azure", ""),
+        ("generic", ""),
+        ("openai", "ftp://models.example/v1"),
+        ("openai", "https:///v1"),
+        ("openai", "https://alice:geheim-wort@models.example/v1"),
+        ("openai", "https://models.example/v1?api-key=geheim-wort"),
+        ("offline", "https://models.example/v1"),
+    ],
+)
+def test_an_address_that_cannot_work_is_refused_with_a_sentence(olga_client: Client, dialect: str, given: str) -> None:
+    page = refusal(olga_client, ADD, form(dialect=dialect, base_url=given))
+    assert 'class="errorlist" id="id_base_url_error"' in page
+    assert "geheim-wort" not in page
+
+
+@pytest.mark.parametrize("overrides", ['{"telepathy": true}', '{"state": "maybe"}', "[]", "3", "{"])
+def test_capabilities_that_do_not_exist_are_refused(olga_client: Client, overrides: str) -> None:
+    page = refusal(olga_client, ADD, form(capabilities=overrides))
+    assert 'id="id_capabilities_error"' in page
+
+
+def test_the_capabilities_in_force_stand_beside_the_overrides(olga_client: Client, provider: Provider) -> None:
+    assert DIALECTS["openai"].state
+    provider.capabilities = {"state": False}
+    provider.save()
+    page = olga_client.get(address(provider)).content.decode()
+    assert '<code>state</code></th><td>no <span class="mark">overridden</span>' in page
+    assert "<code>pdf_input</code></th><td>yes</td>" in page
+
+
+# Deployments
+
+
+def stored(deployment: Deployment, **fields: Any) -> dict[str, Any]:
+    return {"id": str(deployment.pk), "provider": str(deployment.provider_id), "name": deployment.name, **fields}
+
+
+def test_a_new_default_takes_the_place_of_the_old_one(olga_client: Client, deployment: Deployment) -> None:
+    other = Provider.objects.create(name="Other", dialect="generic", base_url="http://127.0.0.1/v1/", auth="none")
+    data = form({"name": "small", "is_default": "on"}, name="Other", dialect="generic", auth="none")
+    assert olga_client.post(address(other), data).status_code == 302
+    assert Deployment.objects.get(is_default=True).name == "small"
+
+
+def test_the_default_moves_within_one_provider(olga_client: Client, deployment: Deployment) -> None:
+    old = stored(deployment, is_default="on")
+    data = form(old, {"name": "small", "is_default": "on"}, initial=1)
+    assert olga_client.post(address(deployment.provider), data).status_code == 302
+    assert Deployment.objects.get(is_default=True).name == "small"
+
+
+def test_the_old_default_keeps_what_else_was_changed_of_it(olga_client: Client, deployment: Deployment) -> None:
+    old = stored(deployment, is_default="on", label="Renamed")
+    data = form(old, {"name": "small", "is_default": "on"}, initial=1)
+    assert olga_client.post(address(deployment.provider), data).status_code == 302
+    deployment.refresh_from_db()
+    assert (deployment.label, deployment.is_default) == ("Renamed", False)
+
+
+def test_two_new_defaults_are_refused(olga_client: Client, deployment: Deployment) -> None:
+    data = form({"is_default": "on"}, {"is_default": "on"}, name="New")
+    assert "Only one deployment can be the default." in refusal(olga_client, ADD, data)
+    assert Deployment.objects.get(is_default=True) == deployment
+
+
+def test_a_deleted_deployment_does_not_become_the_default(olga_client: Client, deployment: Deployment) -> None:
+    small = Deployment.objects.create(provider=deployment.provider, name="small")
+    data = form(stored(deployment, is_default="on"), stored(small, is_default="on", DELETE="on"), initial=2)
+    assert olga_client.post(address(deployment.provider), data).status_code == 302
+    assert Deployment.objects.get() == deployment
+    assert Deployment.objects.get().is_default
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    ['{"input": "x"}', '{"stream": false}', "[]", '{"tools": [{"authorization": "sk-proj-abcdefghijklmnopqrst"}]}'],
+)
+def test_parameters_that_would_break_requests_or_hold_keys_are_refused(olga_client: Client, parameters: str) -> None:
+    page = refusal(olga_client, ADD, form({"parameters": parameters}))
+    assert 'id="id_deployments-0-parameters_error"' in page
+    assert "sk-proj-abc" not in page
+
+
+# Rows from the environment
+
+
+@pytest.fixture
+def from_environment(deployment: Deployment) -> Provider:
+    deployment.provider.source = Provider.Source.ENVIRONMENT
+    deployment.provider.save()
+    return deployment.provider
+
+
+def test_of_a_row_from_the_environment_only_the_operators_choices_change(
+    olga_client: Client, from_environment: Provider, deployment: Deployment
+) -> None:
+    changed = stored(deployment, label="Ours", parameters='{"top_p": 0.1}')
+    changed |= {"name": "other", "context_window": "5"}
+    data = form(changed, {"name": "extra"}, initial=1, name="Renamed", base_url="https://evil.example/v1/")
+    del data["enabled"]
+    assert olga_client.post(address(from_environment), data).status_code == 302
+    from_environment.refresh_from_db()
+    deployment.refresh_from_db()
+    assert (from_environment.name, from_environment.enabled) == ("House", False)
+    assert from_environment.base_url == "https://models.example/v1/"
+    assert (deployment.name, deployment.label, deployment.context_window) == ("large", "Ours", None)
+    assert deployment.parameters == {"top_p": 0.1}
+    assert Deployment.objects.count() == 1
+
+
+def test_a_row_from_the_environment_is_not_deleted(admin_client: Client, from_environment: Provider) -> None:
+    where = reverse("admin:chat_provider_delete", args=[from_environment.pk])
+    assert admin_client.post(where, {"post": "yes"}).status_code == 403
+    listed = reverse("admin:chat_provider_changelist")
+    chosen = {"action": "delete_selected", "_selected_action": str(from_environment.pk), "post": "yes"}
+    admin_client.post(listed, chosen)
+    assert Provider.objects.exists()
+    assert "written anew at each start" in admin_client.get(address(from_environment)).content.decode()
