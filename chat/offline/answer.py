@@ -2,18 +2,478 @@
 
 from __future__ import annotations
 
-from .narration import Answer, Speech, estimate_tokens
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import arithmetic, calls, pictures, showcase, titles, wishes
+from .documents import Document, Sentence, Unreadable, from_text, read
+from .intake import BLOB
+from .language import language_of
+from .narration import Answer, Musing, Piece, Speech, estimate_tokens
+from .passages import Passage, find
+from .phrases import phrase
+from .store import Blob
+from .summarise import Wanted, key_terms, summarise
 from .wires import Json
 
-CLOSING = "*No model is connected: this answer comes from the embedded engine.*"
+PASTED_CHARACTERS = 600  # from here on, a text behind "summarize:" is a document of its own
+IMAGE_TOKENS = 255
+QUOTED_CHARACTERS = 1200
+
+
+@dataclass(frozen=True)
+class Attached:
+    name: str
+    blob: Blob | None
+    """None for an image behind an address, which is not fetched."""
+    is_image: bool
+
+
+@dataclass
+class Said:
+    """What one side said in one go, with what came attached."""
+
+    role: str
+    text: str = ""
+    files: list[Attached] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Talk:
+    instructions: str
+    said: list[Said]
+    outputs: list[tuple[str, str]]
+    """Name and output of the functions that were called since the person last spoke."""
+    tools: list[Json]
+    tool_choice: Any
+
+    @property
+    def current(self) -> Said:
+        return self.said[-1] if self.said and self.said[-1].role == "user" else Said("user")
+
+    @property
+    def earlier(self) -> list[Said]:
+        return self.said[:-1] if self.said and self.said[-1].role == "user" else self.said
+
+    @property
+    def question(self) -> str:
+        return self.current.text.strip()
+
+    @property
+    def earlier_questions(self) -> list[str]:
+        return [said.text.strip() for said in self.earlier if said.role == "user" and said.text.strip()]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Markdown, and which closing line belongs under it; none where the text goes into a machine."""
+
+    text: str
+    closing: str | None = "closing"
 
 
 def think(body: Json, items: list[Json]) -> Answer:
-    said = [_text(item) for item in items if item["type"] == "message" and item["role"] == "user"]
-    question = said[-1] if said else ""
-    tokens = sum(estimate_tokens(_text(item)) for item in items if item["type"] == "message")
-    return Answer((Speech(f"You said: {question}\n\n{CLOSING}"),), tokens)
+    """Work out the answer to a request. `items` is the whole conversation, oldest first."""
+    talk = _talk(body, items)
+    pieces = _pieces(talk, body)
+    if (body.get("reasoning") or {}).get("summary"):
+        pieces = [Musing(_musing(talk)), *pieces]
+    return Answer(tuple(pieces), _input_tokens(body, talk))
 
 
-def _text(item: Json) -> str:
-    return "\n".join(part["text"] for part in item["content"] if "text" in part)
+def _talk(body: Json, items: Iterable[Json]) -> Talk:
+    said: list[Said] = []
+    instructions = [body.get("instructions") or ""]
+    names: dict[str, str] = {}
+    outputs: list[tuple[str, str]] = []
+    for item in items:
+        if item["type"] == "function_call":
+            names[item["call_id"]] = item["name"]
+        elif item["type"] == "function_call_output":
+            outputs.append((names.get(item["call_id"], "function"), _output_text(item["output"])))
+        elif item["type"] == "message" and item["role"] in ("system", "developer"):
+            instructions.append(_text(item["content"]))
+        elif item["type"] == "message":
+            outputs = []
+            if not said or said[-1].role != item["role"]:
+                said.append(Said(item["role"]))
+            said[-1].text = "\n\n".join(filter(None, (said[-1].text, _text(item["content"]))))
+            said[-1].files += _files(item["content"])
+    return Talk(
+        "\n".join(filter(None, instructions)), said, outputs, body.get("tools") or [], body.get("tool_choice") or "auto"
+    )
+
+
+def _text(parts: Iterable[Json]) -> str:
+    return "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+
+
+def _output_text(output: str | list[Json]) -> str:
+    return output if isinstance(output, str) else _text(output)
+
+
+def _files(parts: Iterable[Json]) -> list[Attached]:
+    files = []
+    for part in parts:
+        if part["type"] == "input_image":
+            files.append(Attached("image", part.get(BLOB), True))
+        elif part["type"] == "input_file":
+            blob = part[BLOB]
+            files.append(Attached(part.get("filename") or "file", blob, _is_picture(blob)))
+    return files
+
+
+def _is_picture(blob: Blob) -> bool:
+    return blob.media_type.startswith("image/")
+
+
+# What to answer
+
+
+def _pieces(talk: Talk, body: Json) -> list[Piece]:
+    if titles.ASKED.search(talk.instructions):
+        return [Speech(_title(talk))]
+    if not talk.outputs:
+        call = calls.wanted_call(talk.question, talk.tools, talk.tool_choice)
+        if call is not None:
+            return [call]
+    language = _language(talk)
+    reply = Reply(calls.tell_outputs(talk.outputs)) if talk.outputs else _reply(talk, language)
+    shape = (body.get("text") or {}).get("format") or {}
+    if shape.get("type") in ("json_object", "json_schema"):
+        return [Speech(_as_json(shape, reply.text))]
+    closing = f"\n\n*{phrase(reply.closing, language)}*" if reply.closing else ""
+    return [Speech(reply.text + closing)]
+
+
+def _language(talk: Talk) -> str:
+    """The language to answer in: that of the question; failing one, of the document."""
+    if talk.question:
+        return language_of(talk.question)
+    documents, _ = _open(talk.current.files)
+    return documents[0][1].language if documents else "en"
+
+
+def _title(talk: Talk) -> str:
+    first = next((said for said in talk.said if said.role == "user"), talk.current)
+    files = [file.name for file in first.files if not file.is_image]
+    if files and (not first.text.strip() or wishes.is_summary(first.text)):
+        return phrase("summary_of", language_of(first.text) if first.text.strip() else "en", name=files[0])
+    return titles.title(first.text)
+
+
+def _reply(talk: Talk, language: str) -> Reply:
+    question = talk.question
+    if not talk.current.files:
+        plain = _plain_reply(talk, language)
+        if plain is not None:
+            return plain
+    images = [file for file in talk.current.files if file.is_image]
+    files = [file for file in talk.current.files if not file.is_image]
+    if files:
+        told = _about_files(files, question, talk, language, attached_now=True)
+        assert told is not None
+        return Reply("\n\n".join([told, *_about_images(images)]), "closing_document")
+    if images:
+        return Reply("\n\n".join(_about_images(images)), "closing_image")
+    if wishes.SUMMARY.search(question[:200]) and len(question) > PASTED_CHARACTERS:
+        return Reply(_summary_of_pasted(question, language), "closing_document")
+    earlier = _latest(talk, is_image=False)
+    if earlier:
+        told = _about_files(earlier, question, talk, language, attached_now=False)
+        if told is not None:
+            return Reply(told, "closing_document")
+    pictured = _latest(talk, is_image=True)
+    if pictured and wishes.IMAGE.search(question):
+        return Reply("\n\n".join(_about_images(pictured)), "closing_image")
+    return Reply(f"{phrase('cannot', language)}\n\n{phrase('abilities', language)}", None)
+
+
+def _latest(talk: Talk, *, is_image: bool) -> list[Attached]:
+    """The files of this kind that were attached last, however long ago."""
+    for said in reversed(talk.earlier):
+        files = [file for file in said.files if file.is_image == is_image]
+        if files:
+            return files
+    return []
+
+
+def _plain_reply(talk: Talk, language: str) -> Reply | None:
+    """What needs neither model nor document."""
+    question = talk.question
+    if not question or wishes.GREETING.match(question):
+        return Reply(f"{phrase('hello', language)}\n\n{phrase('abilities', language)}")
+    if wishes.THANKS.match(question):
+        return Reply(phrase("welcome", language))
+    if match := wishes.REPEAT.match(question):
+        return Reply(match[1].strip())
+    sum_ = arithmetic.expression(question)
+    if sum_ is not None and (worked := _worked_out(sum_)) is not None:
+        return Reply(worked)
+    if showcase.ASKED.search(question) and not _latest(talk, is_image=False):
+        return Reply(showcase.showcase(showcase.wanted_characters(question)))
+    if wishes.ABILITIES.search(question) and len(question) < 100:
+        return Reply(phrase("abilities", language))
+    return _about_conversation(talk, language)
+
+
+def _worked_out(text: str) -> str | None:
+    shown = text.replace("**", "^").replace("*", "×")
+    try:
+        return f"{shown} = **{arithmetic.evaluate(text)}**"
+    except arithmetic.Undefined as error:
+        return f"{shown}: {error}."
+    except ValueError:
+        return None
+
+
+def _about_conversation(talk: Talk, language: str) -> Reply | None:
+    question, earlier = talk.question, talk.earlier_questions
+    if len(question) > 200:
+        return None
+    if wishes.FIRST_QUESTION.search(question):
+        return _recalled("first_question", earlier[:1], language)
+    if wishes.LAST_QUESTION.search(question):
+        return _recalled("last_question", earlier[-1:], language)
+    if wishes.LAST_ANSWER.search(question):
+        answers = [said.text for said in talk.earlier if said.role == "assistant"]
+        return _recalled("last_answer", answers[-1:], language)
+    if wishes.SO_FAR.search(question):
+        if not earlier:
+            return Reply(phrase("nothing_before", language))
+        listed = "\n".join(f"{order}. {_excerpt(text, 200)}" for order, text in enumerate(earlier, start=1))
+        return Reply(f"{phrase('so_far', language)}\n\n{listed}")
+    if wishes.is_fact(question):
+        return Reply(phrase("noted", language))
+    fact = wishes.remembered(question, earlier)
+    return Reply(phrase("told", language, fact=f"“{escaped(fact)}”")) if fact else None
+
+
+def _recalled(name: str, texts: Sequence[str], language: str) -> Reply:
+    if not texts:
+        return Reply(phrase("nothing_before", language))
+    return Reply(f"{phrase(name, language)}\n\n{_quoted(_excerpt(texts[0], QUOTED_CHARACTERS))}")
+
+
+# Documents
+
+
+def _open(files: Iterable[Attached]) -> tuple[list[tuple[str, Document]], list[tuple[str, Unreadable]]]:
+    """Read the files: those that have text, and those that have none with the reason."""
+    documents: list[tuple[str, Document]] = []
+    unreadable: list[tuple[str, Unreadable]] = []
+    for file in files:
+        if file.is_image or file.blob is None:
+            continue
+        try:
+            documents.append((file.name, read(file.blob)))
+        except Unreadable as error:
+            unreadable.append((file.name, error))
+    return documents, unreadable
+
+
+def _about_files(
+    files: Sequence[Attached], question: str, talk: Talk, language: str, *, attached_now: bool
+) -> str | None:
+    """A summary or the passages that answer; None when a later remark has nothing to do with the documents."""
+    documents, unreadable = _open(files)
+    parts = [
+        phrase(error.reason, language, name=f"**{escaped(name)}**", count=error.page_count)
+        for name, error in unreadable
+    ]
+    told = _about_documents(documents, question, talk, language, attached_now) if documents else None
+    if told is None and not (parts and (attached_now or wishes.is_question(question) or wishes.is_summary(question))):
+        return None
+    return "\n\n".join([*parts, told] if told else parts)
+
+
+def _about_documents(
+    documents: Sequence[tuple[str, Document]], question: str, talk: Talk, language: str, attached_now: bool
+) -> str | None:
+    if wishes.PAGE_COUNT.search(question):
+        counted = [(name, document.page_count) for name, document in documents if document.has_pages]
+        return "\n\n".join(
+            phrase("page_count", language, name=f"**{escaped(name)}**", count=count) for name, count in counted
+        )
+    if wishes.is_summary(question) or (attached_now and not wishes.is_question(question)):
+        return _summaries(documents, wishes.wanted_summary(question), language)
+    found = _passages(documents, question) or _passages(documents, _with_context(question, talk))
+    if found:
+        return _quotes(found, [name for name, _ in documents], language)
+    if wishes.page_of(question) is not None:
+        return _summaries(documents, wishes.wanted_summary(question), language)
+    if not wishes.is_question(question):
+        return None
+    about = ", ".join(
+        dict.fromkeys(term for _, document in documents for term in key_terms(document.prose, document.language, 6))
+    )
+    names = ", ".join(f"**{escaped(name)}**" for name, _ in documents)
+    return phrase("nothing", language, name=names, terms=escaped(about) or "–")
+
+
+def _with_context(question: str, talk: Talk) -> str:
+    """A follow-up such as "and why?" is about what was asked before."""
+    if (
+        len(question) > 40
+        or not talk.earlier_questions
+        or not re.match(
+            r"^\W*(?:and|why|how so|more|go on|und|warum|et|pourquoi|y|por qué|那|为什么|為什麼|なぜ|それで|왜|그리고)\b",
+            question,
+            re.IGNORECASE,
+        )
+    ):
+        return ""
+    return f"{talk.earlier_questions[-1]} {question}"
+
+
+def _passages(documents: Sequence[tuple[str, Document]], question: str) -> list[tuple[str, Passage]]:
+    found = [(name, passage) for name, document in documents for passage in find(document, question)]
+    found.sort(key=lambda entry: -entry[1].score)
+    return found[:3]
+
+
+def _quotes(found: Sequence[tuple[str, Passage]], names: Sequence[str], language: str) -> str:
+    used = list(dict.fromkeys(name for name, _ in found))
+    lines = [phrase("found", language, name=", ".join(f"**{escaped(name)}**" for name in used))]
+    for name, passage in found:
+        source = f"{escaped(name)}, " if len(names) > 1 else ""
+        cited = (
+            f" ({source}p. {passage.page})"
+            if passage.document.has_pages
+            else f" ({source.rstrip(', ')})"
+            if source
+            else ""
+        )
+        lines.append(_quoted(f"{escaped(passage.text)}{cited}"))
+    return "\n\n".join(lines)
+
+
+def _summaries(documents: Sequence[tuple[str, Document]], wanted: Wanted, language: str) -> str:
+    return "\n\n".join(_summary(escaped(name), document, wanted, language) for name, document in documents)
+
+
+def _summary(name: str, document: Document, wanted: Wanted, language: str) -> str:
+    summary = summarise(document, wanted)
+    chosen = [*summary.gist, *summary.points]
+    if not chosen:
+        texts = [sentence for sentence in document.sentences if wanted.page in (None, sentence.page)]
+        listed = "\n".join(f"- {_cited(sentence, document)}" for sentence in texts[:12])
+        return f"{phrase('too_little', language, name=f'**{name}**')}\n\n{listed}".strip()
+    pages = (
+        f" ({phrase('pages', language, count=document.page_count)})"
+        if document.has_pages and document.page_count > 1
+        else ""
+    )
+    blocks = [f"### {phrase('summary_of', language, name=name)}{pages}"]
+    if summary.gist:
+        blocks.append(" ".join(_cited(sentence, document) for sentence in summary.gist))
+    if summary.points and wanted.shape == "paragraph":
+        blocks.append(" ".join(_cited(sentence, document) for sentence in summary.points))
+    elif summary.points:
+        blocks += _points(summary.points, document, wanted, language)
+    if summary.key_terms and not wanted.points and not wanted.max_words:
+        blocks.append(f"**{phrase('key_terms', language)}:** {escaped(', '.join(summary.key_terms))}")
+    return "\n\n".join(blocks)
+
+
+def _points(points: Sequence[Sentence], document: Document, wanted: Wanted, language: str) -> list[str]:
+    """The points as one list; a detailed summary puts them under the document's own headings."""
+    if wanted.detailed and len({point.section for point in points}) > 2:
+        blocks = []
+        for section in dict.fromkeys(point.section for point in points):
+            listed = [f"- {_cited(point, document)}" for point in points if point.section == section]
+            heading = document.headings[section] or phrase("key_points", language)
+            blocks += [f"**{escaped(heading)}**", "\n".join(listed)]
+        return blocks
+    listed = [f"- {_cited(point, document)}" for point in points]
+    return [f"**{phrase('key_points', language)}**", "\n".join(listed)]
+
+
+def _cited(sentence: Sentence, document: Document) -> str:
+    return f"{escaped(sentence.text)} (p. {sentence.page})" if document.has_pages else escaped(sentence.text)
+
+
+def _summary_of_pasted(question: str, language: str) -> str:
+    """Everything behind the request, which ends at the first line end or colon."""
+    request, _, text = (
+        re.split(r"(\n|[:：])", question, maxsplit=1) if re.search(r"\n|[:：]", question[:200]) else ("", "", question)
+    )
+    return _summary(phrase("your_text", language), from_text(text), wishes.wanted_summary(request), language)
+
+
+# Images
+
+
+def _about_images(images: Sequence[Attached]) -> list[str]:
+    told = []
+    for order, image in enumerate(images, start=1):
+        name = escaped(image.name) if image.name != "image" else "Image"
+        heading = f"**{name}{f' {order}' if len(images) > 1 else ''}**"
+        if image.blob is None:
+            told.append(
+                f"{heading}\n\n- The image stands at an address; the embedded engine has no network to fetch it."
+            )
+        else:
+            told.append("\n".join([heading, "", *pictures.describe(image.blob.path)]))
+    return told
+
+
+# Text
+
+
+def escaped(text: str) -> str:
+    """Text of a document as Markdown that shows it unchanged."""
+    text = re.sub(r"([\\`*\[\]<>$~|])|(?<!\w)_|_(?!\w)", lambda match: "\\" + match[0], " ".join(text.split()))
+    return re.sub(r"^(?=[#+-])|(?<=^\d)(?=[.)])|(?<=^\d\d)(?=[.)])", r"\\", text)
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
+
+
+def _excerpt(text: str, characters: int) -> str:
+    text = escaped(text)
+    return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"
+
+
+def _as_json(shape: Json, text: str) -> str:
+    """The answer in the JSON that was asked for; a schema gets the text in each of its strings."""
+    properties = (shape.get("schema") or {}).get("properties")
+    if not isinstance(properties, dict) or not properties:
+        return json.dumps({"answer": text}, ensure_ascii=False)
+    empty: dict[Any, Any] = {"number": 0, "integer": 0, "boolean": False, "array": [], "object": {}, "null": None}
+    filled = {}
+    for name, kind in properties.items():
+        kind = kind if isinstance(kind, dict) else {}
+        choices = kind.get("enum")
+        filled[name] = choices[0] if choices else empty.get(str(kind.get("type")), text)
+    return json.dumps(filled, ensure_ascii=False)
+
+
+def _musing(talk: Talk) -> str:
+    files = talk.current.files or _latest(talk, is_image=False)
+    documents, _ = _open(files)
+    if not documents:
+        return "**Reading the question**\n\nNo document is attached, so the question itself decides the answer."
+    read_ = "; ".join(
+        f"{escaped(name)}: {document.page_count} pages, {len(document.sentences)} sentences"
+        for name, document in documents
+    )
+    return (
+        f"**Reading the documents**\n\n{read_}. The sentences are weighed against each other and against the question."
+    )
+
+
+def _input_tokens(body: Json, talk: Talk) -> int:
+    texts = [talk.instructions, *(said.text for said in talk.said), *(output for _, output in talk.outputs)]
+    if talk.tools:
+        texts.append(json.dumps(talk.tools))
+    tokens = sum(estimate_tokens(text) for text in texts)
+    for said in talk.said:
+        documents, _ = _open(said.files)
+        tokens += sum(-(-document.characters // 4) for _, document in documents)
+        tokens += IMAGE_TOKENS * sum(file.is_image for file in said.files)
+    return tokens
