@@ -21,7 +21,7 @@ from chat.files.errors import Refused
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 
-# What Pillow's decoders raise on hostile or damaged files. UnidentifiedImageError is an OSError.
+# What Pillow's decoders raise on damaged files, by its documentation and by fuzzing.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError)
 _DAMAGED = (*_BROKEN, struct.error, zlib.error)
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -89,9 +89,9 @@ def _too_many_pixels(called: str) -> str:
 
 
 def _thumbnail(image: Image.Image) -> bytes:
-    if image.mode in ("P", "PA", "1"):  # a palette cannot be scaled smoothly
-        image = image.convert("RGBA")
-    small = image.copy() if image.width <= limits.THUMBNAIL_WIDTH else image
+    """Scale `image` itself down: roughly first, since smooth scaling would double a large picture's memory."""
+    image.thumbnail((4 * limits.THUMBNAIL_WIDTH, 4 * limits.THUMBNAIL_HEIGHT), Image.Resampling.NEAREST)
+    small = image.convert("RGBA") if image.mode in ("P", "PA", "1") else image  # a palette cannot be blended
     small.thumbnail((limits.THUMBNAIL_WIDTH, limits.THUMBNAIL_HEIGHT))
     small = ImageOps.exif_transpose(small)
     encoded = BytesIO()
@@ -121,8 +121,8 @@ def _without_metadata(image: Image.Image, media_type: str) -> bytes:
 
 def _shrunk(image: Image.Image) -> bytes:
     """At a side that models scale down to anyway, on white where it was transparent."""
+    image.thumbnail((limits.IMAGE_SENT_SIDE, limits.IMAGE_SENT_SIDE))
     upright = ImageOps.exif_transpose(image)
-    upright.thumbnail((limits.IMAGE_SENT_SIDE, limits.IMAGE_SENT_SIDE))
     page = Image.new("RGBA", upright.size, "white")
     page.alpha_composite(upright.convert("RGBA"))
     written = BytesIO()

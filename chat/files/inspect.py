@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from chat.files import images, limits, pdf
+from chat.files import images, limits, trial
 from chat.files.errors import Refused, megabytes, quoted
 
 __all__ = ["Inspected", "Refused", "clean_name", "inspect", "refuse_size"]
@@ -38,7 +38,7 @@ class Inspected:
 
 
 def inspect(path: Path, name: str) -> Inspected:
-    """Look inside the file. Blocks: it reads the file twice and decodes it.
+    """Look inside the file. Blocks: it reads the file twice and decodes it; a PDF in a process of its own.
 
     Raises Refused, with a sentence that names the file as `name`, when it cannot be used.
     """
@@ -109,12 +109,12 @@ def _sniff(path: Path) -> str | None:
 
 
 def _inspect_pdf(path: Path, called: str, size: int) -> Inspected:
-    pages = pdf.page_count(path, called=called)
-    if pages > limits.PDF_MAX_PAGES:
+    found = trial.examine(path, called=called)
+    if found.pages > limits.PDF_MAX_PAGES:
         raise Refused(
-            f"{called} has {pages} pages; up to {limits.PDF_MAX_PAGES} are accepted. Split it and attach the parts."
+            f"{called} has {found.pages} pages; up to {limits.PDF_MAX_PAGES} are accepted. Split it and attach the parts."
         )
-    return Inspected(PDF, size, _sha256(path), pages=pages, thumbnail=pdf.thumbnail(path, called=called))
+    return Inspected(PDF, size, _sha256(path), pages=found.pages, thumbnail=found.thumbnail)
 
 
 def _sha256(path: Path) -> str:

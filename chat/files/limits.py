@@ -25,3 +25,7 @@ AUTO_INLINE_BYTES = 4 * 1024 * 1024
 # The wire's ceiling for an image's data URL is 20,971,520 characters; base64 makes 4 of 3.
 IMAGE_SENT_MAX_BYTES = 15_000_000
 IMAGE_SENT_SIDE = 4096
+
+# The address space of the process that reads a PDF first, and how many of them there may be at once.
+TRIAL_BYTES = 1024 * 1024 * 1024
+TRIALS_AT_ONCE = 2

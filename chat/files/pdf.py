@@ -64,7 +64,7 @@ class _Document:
     @contextmanager
     def entered(self) -> Iterator[None]:
         if self._seconds_left <= 0:
-            raise Refused(f"{self.called} takes too long to read. Attach a shorter or simpler version of it.")
+            raise Refused(too_slow(self.called))
         with _pdfium:
             started = monotonic()
             try:
@@ -135,6 +135,10 @@ def _pause_after(seconds: float) -> Any:
     callback_type = dict(raw.IFSDK_PAUSE._fields_)["NeedToPauseNow"]
     pause.NeedToPauseNow = callback_type(lambda _pause: monotonic() > deadline)
     return pause
+
+
+def too_slow(called: str) -> str:
+    return f"{called} takes too long to read. Attach a shorter or simpler version of it."
 
 
 def _load(path: Path, called: str) -> Any:

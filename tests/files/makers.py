@@ -57,6 +57,22 @@ def make_crowded_pdf(path: Path, strokes: int) -> Path:
     return path
 
 
+def make_pdf_bomb(path: Path, unpacked_megabytes: int) -> Path:
+    """One page of nothing but spaces, packed a thousandfold."""
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(b" " * 1024 * 1024) for _ in range(unpacked_megabytes)) + packer.flush()
+    path.write_bytes(
+        b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R>>endobj\n"
+        b"4 0 obj<</Length "
+        + str(len(packed)).encode()
+        + b"/Filter/FlateDecode>>stream\n"
+        + packed
+        + b"\nendstream endobj\ntrailer<</Root 1 0 R>>\n%%EOF"
+    )
+    return path
+
+
 def make_image(
     path: Path, format: str = "PNG", size: tuple[int, int] = (40, 30), mode: str = "RGB", **save: Any
 ) -> Path:
