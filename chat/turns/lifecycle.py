@@ -23,7 +23,7 @@ def begin() -> None:
     if any(task.get_loop() is loop and not task.done() for task in _background):
         return
     _background.clear()
-    for work in (run.writer.run(), sweep.run()):
+    for work in (run.writer.run(), sweep.run(run.running)):
         _background.append(loop.create_task(work, context=contextvars.Context()))
 
 

@@ -36,6 +36,8 @@ from chat.turns.writer import PROCESS, Final, Writer, draft_fields
 logger = logging.getLogger(__name__)
 
 SHUTDOWN = "shutdown"
+NOT_BEGUN = "Something went wrong here before the answer could begin. Reload the page."
+NOT_SAVED = "The answer could not be saved: the database does not answer. Copy what you need before you reload."
 TITLE_SECONDS = 30.0
 
 writer = Writer()
@@ -66,7 +68,7 @@ class Job:
 
 def start(asked: Asked) -> None:
     """Begin to answer a stored question, in a task of this process's event loop. A repeat is left alone."""
-    if asked.is_repeat:
+    if asked.is_repeat or asked.turn.pk in _tasks:
         return
     live = hub.open(asked.turn.pk, str(asked.conversation.pk))
     response = LiveResponse(asked.response.pk)
@@ -76,7 +78,14 @@ def start(asked: Asked) -> None:
         _carry(live, response), name=f"turn-{live.pk}", context=contextvars.Context()
     )
     _tasks[live.pk] = task
-    task.add_done_callback(lambda _: _tasks.pop(live.pk, None))
+    task.add_done_callback(lambda done: _forget(live.pk, done))
+
+
+def _forget(turn_pk: int, task: asyncio.Task[None]) -> None:
+    if _tasks.get(turn_pk) is task:
+        del _tasks[turn_pk]
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        logger.error("turn %s: its run broke off", turn_pk, exc_info=fault)
 
 
 def stop(turn_pk: int) -> bool:
@@ -94,6 +103,11 @@ async def stop_all(seconds: float = 4.0) -> None:
         await asyncio.wait(tasks, timeout=seconds)
 
 
+def running() -> list[int]:
+    """The turns that this process carries."""
+    return list(_tasks)
+
+
 async def wait_for(turn_pk: int) -> None:
     """Wait until a run of this process has ended; for those that need the answer, not the page."""
     task = _tasks.get(turn_pk)
@@ -103,8 +117,11 @@ async def wait_for(turn_pk: int) -> None:
 
 async def _carry(live: LiveTurn, response: LiveResponse) -> None:
     job: Job | None = None
+    outcome: Outcome | None = None
     try:
-        job = await in_db(_claim, response)
+        job, stopped_early = await _claimed(response)
+        if stopped_early is not None:
+            raise stopped_early
         if job is not None:
             outcome = await _answer(job, live)
     except asyncio.CancelledError as stopped:
@@ -116,13 +133,23 @@ async def _carry(live: LiveTurn, response: LiveResponse) -> None:
         logger.exception("response %s: failed", response.pk)
         outcome = Outcome(Status.FAILED, {"code": "internal", "message": "Something went wrong here. Try again."})
     if job is None:
-        hub.over(live, await _foot_of(live.pk))
+        hub.over(live, _broken_foot(live.pk, NOT_BEGUN) if outcome else "")
         return
+    assert outcome is not None
     response.finish()
     stored = await _store(job, outcome)
-    hub.over(live, await _foot_of(live.pk) if stored else _unsaved_foot(live.pk))
+    hub.over(live, await _foot_of(live.pk) if stored else _broken_foot(live.pk, NOT_SAVED))
     if stored and outcome.status == Status.COMPLETED:
         await _give_title(job)
+
+
+async def _claimed(response: LiveResponse) -> tuple[Job | None, asyncio.CancelledError | None]:
+    """The job, even when the run is stopped meanwhile: a lease that was taken must be given an end."""
+    claim = asyncio.ensure_future(in_db(_claim, response))
+    try:
+        return await asyncio.shield(claim), None
+    except asyncio.CancelledError as stopped:
+        return await claim, stopped
 
 
 def _claim(live: LiveResponse) -> Job | None:
@@ -291,8 +318,8 @@ def _render_foot(turn_pk: int) -> str:
     return render_foot(foot_view(turn, is_new=True, oob=True))
 
 
-def _unsaved_foot(turn_pk: int) -> str:
-    problem = "The answer could not be saved: the database does not answer. Copy what you need before you reload."
+def _broken_foot(turn_pk: int, problem: str) -> str:
+    """What the page says when the row could not be brought to say it."""
     return render_foot(FootView(turn_pk, False, Status.FAILED, problem=problem, is_new=True, oob=True))
 
 

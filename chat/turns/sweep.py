@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from django.db import DatabaseError, transaction
@@ -22,21 +23,21 @@ LEASE_SECONDS = 15.0
 SWEEP_SECONDS = 5.0
 
 
-async def run() -> None:
-    """Sweep now and every few seconds until cancelled."""
+async def run(running: Callable[[], Sequence[int]]) -> None:
+    """Sweep now and every few seconds until cancelled. `running` names the turns of this process."""
     while True:
         try:
-            await in_db(sweep)
+            await in_db(sweep, running())
         except DatabaseError:
             logger.exception("the sweep failed; trying again")
         await asyncio.sleep(SWEEP_SECONDS)
 
 
-def sweep() -> int:
-    """Close each run that has been silent for LEASE_SECONDS. How many were closed."""
+def sweep(running: Sequence[int] = ()) -> int:
+    """Close each run that has been silent for LEASE_SECONDS, but for those in `running`. How many were closed."""
     limit = timezone.now() - timedelta(seconds=LEASE_SECONDS)
     silent = Q(heartbeat_at__lt=limit) | Q(heartbeat_at=None, created_at__lt=limit)
-    stale = Response.objects.filter(silent, status__in=LIVE).exclude(owner=PROCESS)
+    stale = Response.objects.filter(silent, status__in=LIVE).exclude(turn_id__in=running)
     return sum(close(response, Status.INTERRUPTED) for response in stale)
 
 

@@ -1,0 +1,133 @@
+"""A tab gets one frame at a time, and what it lacks in it, however slow it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from chat.rendering.live import LiveResponse
+from chat.responses.events import parse_event
+from chat.turns.hub import Hub, LiveTurn, Tab
+from tests.dom import Page
+from tests.upstream import text_events
+
+WORDS = [f"word{number} " for number in range(200)]
+
+
+class Watcher:
+    """A tab that acknowledges only when told to."""
+
+    def __init__(self) -> None:
+        self.page = Page('<p><i id="t1-answer"></i><i id="t1-foot"></i></p>')
+        self.frames: asyncio.Queue[str] = asyncio.Queue()
+        self.tab = Tab(self._send, frame_seconds=0.0)
+        self.task = asyncio.get_running_loop().create_task(self.tab.run())
+
+    async def _send(self, frame: str) -> None:
+        self.page.receive(frame)
+        self.frames.put_nowait(frame)
+
+    async def next(self) -> str:
+        return await asyncio.wait_for(self.frames.get(), 5)
+
+    def acknowledge(self) -> None:
+        self.tab.acknowledge(self.page.frames)
+
+
+@pytest_asyncio.fixture
+async def watcher() -> AsyncIterator[Watcher]:
+    watcher = Watcher()
+    yield watcher
+    watcher.task.cancel()
+
+
+@pytest.fixture
+def live() -> LiveTurn:
+    live = Hub().open(1, "c")
+    live.responses.append(LiveResponse(5))
+    return live
+
+
+def feed(live: LiveTurn, first: int, last: int) -> None:
+    for event in text_events(WORDS)[first:last]:
+        if live.responses[0].apply(parse_event(event)):
+            live.changed()
+
+
+async def test_the_first_frame_is_a_snapshot_of_all_that_there_is(live: LiveTurn, watcher: Watcher) -> None:
+    feed(live, 0, 10)
+    watcher.tab.watch(live)
+    await watcher.next()
+    assert "word6" in watcher.page.part("t1-answer")
+
+
+async def test_nothing_is_sent_while_a_frame_is_not_acknowledged(live: LiveTurn, watcher: Watcher) -> None:
+    watcher.tab.watch(live)
+    await watcher.next()
+    for step in range(3, 100):
+        feed(live, step, step + 1)
+        await asyncio.sleep(0)
+    assert watcher.frames.empty()
+    watcher.acknowledge()
+    frame = await watcher.next()
+    assert "word96" in watcher.page.part("t1-answer")
+    assert len(frame) < 2000
+    assert watcher.frames.empty()
+
+
+async def test_an_acknowledgement_of_what_was_never_sent_is_ignored(live: LiveTurn, watcher: Watcher) -> None:
+    watcher.tab.watch(live)
+    await watcher.next()
+    watcher.tab.acknowledge(1000)
+    feed(live, 0, 10)
+    await asyncio.sleep(0)
+    assert watcher.frames.empty()
+
+
+async def test_the_end_comes_with_the_last_text_and_then_nothing_more(live: LiveTurn, watcher: Watcher) -> None:
+    hub = Hub()
+    hub.turns[1] = live
+    watcher.tab.watch(live)
+    await watcher.next()
+    watcher.acknowledge()
+    feed(live, 0, len(text_events(WORDS)))
+    live.responses[0].finish()
+    hub.over(live, '<footer id="t1-foot" hx-swap-oob="true">end</footer>')
+    await watcher.next()
+    watcher.acknowledge()
+    assert watcher.page.part("t1-foot").endswith(">end</footer>")
+    assert "word199" in watcher.page.part("t1-answer")
+    assert not live.tabs
+    assert not hub.turns
+
+
+async def test_a_tab_that_left_is_forgotten(live: LiveTurn, watcher: Watcher) -> None:
+    watcher.tab.watch(live)
+    watcher.tab.leave()
+    assert not live.tabs
+
+
+async def test_two_tabs_at_different_speeds_end_with_the_same_page(live: LiveTurn, watcher: Watcher) -> None:
+    slow = Watcher()
+    for each in (watcher, slow):
+        each.tab.watch(live)
+        await each.next()
+    total = len(text_events(WORDS))
+    for step in range(total):
+        feed(live, step, step + 1)
+        watcher.acknowledge()
+        if step % 50 == 0:
+            slow.acknowledge()
+        await asyncio.sleep(0)
+    live.responses[0].finish()
+    Hub().over(live, "<i id='t1-foot'></i>")
+    while watcher.page.part("t1-answer") != slow.page.part("t1-answer") or live.tabs:
+        for each in (watcher, slow):
+            each.acknowledge()
+        await asyncio.sleep(0)
+    assert slow.page.frames < watcher.page.frames
+    assert not slow.page.missed
+    slow.task.cancel()

@@ -1,0 +1,295 @@
+"""From queued to one terminal state, against a scripted provider behind the real client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from chat.conversations import keep
+from chat.conversations.ask import Asked
+from chat.models import Conversation, Response, Status, Turn
+from chat.rendering.answer import response_html
+from chat.turns import run
+from chat.turns.hub import Tab, hub
+from tests.dom import Page
+from tests.upstream import Reply, Upstream, completed, json_reply, text_events
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Script = Callable[..., Upstream]
+Put = Callable[..., Asked]
+
+GONE = {
+    "error": {
+        "message": "Previous response with id 'resp_1' not found.",
+        "type": "invalid_request_error",
+        "param": "previous_response_id",
+        "code": "previous_response_not_found",
+    }
+}
+
+
+async def answer(asked: Asked) -> Response:
+    """Run a stored question to its end."""
+    run.start(asked)
+    await run.wait_for(asked.turn.pk)
+    return await Response.objects.select_related("turn__conversation__owner", "turn__deployment").aget(
+        pk=asked.response.pk
+    )
+
+
+async def stored(put: Put, text: str = "Why?", conversation: Conversation | None = None) -> Asked:
+    return await sync_to_async(put)(text, conversation)
+
+
+async def test_an_answer_is_stored_with_its_id_text_and_usage(upstream: Script, put: Put) -> None:
+    script = upstream(Reply(events=text_events(["Be", "cause."])))
+    response = await answer(await stored(put))
+    assert (response.status, response.text, response.response_id) == (Status.COMPLETED, "Because.", "resp_1")
+    assert (response.input_tokens, response.output_tokens, response.model) == (7, 11, "m-1")
+    assert (response.request_id, response.turn.status) == ("req_1", Status.COMPLETED)
+    assert response.finished_at is not None
+    assert script.requests == [
+        {
+            "model": "m-1",
+            "stream": True,
+            "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Why?"}]}],
+        }
+    ]
+
+
+async def test_the_second_turn_continues_the_first_by_its_id(upstream: Script, put: Put) -> None:
+    script = upstream(Reply(events=text_events(["One."])), Reply(events=text_events(["Two."], response_id="resp_2")))
+    first = await answer(await stored(put))
+    second = await answer(await stored(put, "And then?", first.turn.conversation))
+    assert script.requests[1]["previous_response_id"] == "resp_1"
+    assert len(script.requests[1]["input"]) == 1
+    assert second.previous_response_id == "resp_1"
+
+
+async def test_a_stateless_dialect_gets_the_whole_history_with_ids(upstream: Script, put: Put) -> None:
+    script = upstream(
+        Reply(events=text_events(["One."])), Reply(events=text_events(["Two."], response_id="resp_2")), dialect="ofox"
+    )
+    first = await answer(await stored(put))
+    await answer(await stored(put, "And then?", first.turn.conversation))
+    question, reply, follow_up = script.requests[1]["input"]
+    assert "previous_response_id" not in script.requests[1]
+    assert (question["role"], reply["role"], follow_up["role"]) == ("user", "assistant", "user")
+    assert (reply["id"], reply["status"]) == ("msg_resp_1", "completed")
+    assert reply["content"] == [{"type": "output_text", "text": "One.", "annotations": []}]
+
+
+async def test_a_forgotten_response_is_made_up_for_by_the_history_once(upstream: Script, put: Put) -> None:
+    script = upstream(
+        Reply(events=text_events(["One."])),
+        Reply(status=400, body=GONE),
+        Reply(events=text_events(["Two."], response_id="resp_2")),
+    )
+    first = await answer(await stored(put))
+    second = await answer(await stored(put, "And then?", first.turn.conversation))
+    assert (second.status, second.text, second.previous_response_id) == (Status.COMPLETED, "Two.", "")
+    assert [item["role"] for item in script.requests[2]["input"]] == ["user", "assistant", "user"]
+    assert "id" not in script.requests[2]["input"][1] or script.requests[2]["input"][1]["id"]
+
+
+async def test_a_stopped_answer_is_never_continued_by_id(upstream: Script, put: Put) -> None:
+    gate = asyncio.Event()
+    first_reply = Reply(events=text_events(["Half", " an answer"]), gates={4: gate})
+    script = upstream(first_reply, Reply(events=text_events(["Two."], response_id="resp_2")))
+    asked = await stored(put)
+    run.start(asked)
+    await shown(asked, "Half")
+    assert run.stop(asked.turn.pk)
+    await run.wait_for(asked.turn.pk)
+    await asyncio.wait_for(first_reply.closed.wait(), 5)
+    stopped = await Response.objects.select_related("turn__conversation").aget(pk=asked.response.pk)
+    assert (stopped.status, stopped.text) == (Status.CANCELLED, "Half")
+    await answer(await stored(put, "Go on", stopped.turn.conversation))
+    assert "previous_response_id" not in script.requests[1]
+    assert script.requests[1]["input"][1]["content"][0]["text"] == "Half"
+
+
+async def test_instructions_and_the_operators_parameters_go_with_each_request(upstream: Script, put: Put) -> None:
+    script = upstream(Reply(events=text_events(["One."])), Reply(events=text_events(["Two."])))
+    first = await answer(await stored(put))
+    conversation = first.turn.conversation
+    await sync_to_async(keep.choose)(conversation.owner, conversation, deployment_id=None, instructions="Be brief.")
+    deployment = first.turn.deployment
+    assert deployment is not None
+    deployment.parameters = {"max_output_tokens": 99}
+    await deployment.asave()
+    await answer(await stored(put, "Again", conversation))
+    assert (script.requests[1]["instructions"], script.requests[1]["max_output_tokens"]) == ("Be brief.", 99)
+
+
+async def test_a_refused_key_gives_a_sentence_and_a_log_line(
+    upstream: Script, put: Put, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("chat"), "propagate", True)
+    body = {"error": {"message": "Incorrect API key provided: sk-te**st", "code": "invalid_api_key"}}
+    upstream(Reply(status=401, body=body))
+    response = await answer(await stored(put))
+    assert response.status == response.turn.status == Status.FAILED
+    assert "key" in response.error["message"]
+    assert "Incorrect API key" not in response.error["message"]
+    assert "req_1" in caplog.text
+    assert "401" in caplog.text
+    assert "sk-test" not in caplog.text
+
+
+async def test_a_stream_that_just_ends_is_interrupted_and_keeps_its_text(upstream: Script, put: Put) -> None:
+    script = upstream(Reply(events=text_events(["Half"], done=False)))
+    script.by_path["/v1/responses/resp_1"] = lambda request: json_reply({"error": {"message": "no"}}, 404)
+    response = await answer(await stored(put))
+    assert (response.status, response.text, response.turn.status) == (Status.INTERRUPTED, "Half", Status.INTERRUPTED)
+
+
+async def test_a_stream_that_just_ends_is_completed_from_what_the_provider_kept(upstream: Script, put: Put) -> None:
+    script = upstream(Reply(events=text_events(["Half"], done=False)))
+    whole = completed("resp_1", "Half and half.")
+    script.by_path["/v1/responses/resp_1"] = lambda request: json_reply(whole)
+    response = await answer(await stored(put))
+    assert (response.status, response.text) == (Status.COMPLETED, "Half and half.")
+
+
+async def test_shutdown_stores_what_has_arrived_as_interrupted(upstream: Script, put: Put) -> None:
+    upstream(Reply(events=text_events(["Half", " more"]), gates={4: asyncio.Event()}))
+    asked = await stored(put)
+    run.start(asked)
+    await shown(asked, "Half")
+    await run.stop_all()
+    response = await Response.objects.aget(pk=asked.response.pk)
+    assert (response.status, response.text) == (Status.INTERRUPTED, "Half")
+
+
+async def test_text_is_in_the_database_while_it_arrives(upstream: Script, put: Put) -> None:
+    gate = asyncio.Event()
+    upstream(Reply(events=text_events(["Half", " more"]), gates={4: gate}))
+    asked = await stored(put)
+    run.start(asked)
+    await shown(asked, "Half")
+    await run.writer.flush()
+    response = await Response.objects.aget(pk=asked.response.pk)
+    assert (response.status, response.response_id, response.cursor) == (Status.IN_PROGRESS, "resp_1", 3)
+    assert response.output[0]["content"][0]["text"] == "Half"
+    gate.set()
+    await run.wait_for(asked.turn.pk)
+
+
+async def test_the_page_is_told_of_the_end_after_it_is_stored(
+    upstream: Script, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream(Reply(events=text_events(["Because."])))
+    asked = await stored(put)
+    states: list[str] = []
+    over = hub.over
+
+    def watched(live: object, foot: str) -> None:
+        states.append(foot)
+        over(live, foot)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hub, "over", watched)
+    await answer(asked)
+    assert len(states) == 1
+    assert 'data-status="completed"' in states[0]
+
+
+async def test_a_run_is_carried_once_even_if_started_twice(upstream: Script, put: Put) -> None:
+    script = upstream(Reply(events=text_events(["Because."])))
+    asked = await stored(put)
+    run.start(asked)
+    run.start(asked)
+    await run.wait_for(asked.turn.pk)
+    assert len(script.requests) == 1
+
+
+async def test_a_run_whose_lease_is_taken_is_left_to_its_owner(upstream: Script, put: Put) -> None:
+    script = upstream()
+    asked = await stored(put)
+    await Response.objects.filter(pk=asked.response.pk).aupdate(owner=uuid.uuid4())
+    response = await answer(asked)
+    assert response.status == Status.QUEUED
+    assert not script.requests
+    assert asked.turn.pk not in hub.turns
+
+
+async def test_the_first_exchange_makes_a_title_but_not_over_the_owners(upstream: Script, put: Put) -> None:
+    upstream(Reply(events=text_events(["One."])), Reply(events=text_events(["One."])))
+    first = await answer(await stored(put))
+    assert (await Conversation.objects.aget(pk=first.turn.conversation_id)).title == "A made-up title"
+    asked = await stored(put)
+    await sync_to_async(keep.rename)(asked.conversation, "Mine")
+    await answer(asked)
+    assert (await Conversation.objects.aget(pk=asked.conversation.pk)).title == "Mine"
+
+
+async def test_a_fault_of_ours_ends_the_run_with_a_sentence(
+    upstream: Script, put: Put, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream(Reply(events=text_events(["One."])))
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run.history, "plan", broken)
+    response = await answer(await stored(put))
+    assert (response.status, response.error["code"]) == (Status.FAILED, "internal")
+
+
+async def test_a_tab_sees_the_answer_grow_and_end(upstream: Script, put: Put) -> None:
+    gates = {number: asyncio.Event() for number in (4, 5)}
+    upstream(Reply(events=text_events(["# Title\n\n", "Some *text*", " and more.\n\n- a\n- b"]), gates=gates))
+    asked = await stored(put)
+    run.start(asked)
+    await shown(asked, "Title")
+    pk, turn = asked.response.pk, asked.turn.pk
+    page = Page(
+        f'<article><div id="t{turn}-answer"></div><footer id="t{turn}-foot" data-live="{turn}"></footer></article>'
+    )
+    tab, frames = watching(page, turn)
+    for gate in gates.values():
+        await frames()
+        gate.set()
+    await run.wait_for(turn)
+    await frames()
+    tab.cancel()
+    response = await Response.objects.aget(pk=pk)
+    assert page.part(f"r{pk}") == Page(response_html(response)).part(f"r{pk}")
+    assert 'data-status="completed"' in page.part(f"t{turn}-foot")
+    assert not page.missed
+    assert (await Turn.objects.aget(pk=turn)).status == Status.COMPLETED
+
+
+def watching(page: Page, turn: int) -> tuple[asyncio.Task[None], Callable[[], asyncio.Future[None]]]:
+    """A tab that shows `turn` on `page`; awaiting the second value waits for the next frame."""
+    arrived: asyncio.Queue[None] = asyncio.Queue()
+
+    async def send(frame: str) -> None:
+        page.receive(frame)
+        tab.acknowledge(page.frames)
+        arrived.put_nowait(None)
+
+    tab = Tab(send, frame_seconds=0.0)
+    tab.watch(hub.turns[turn])
+    task = asyncio.get_running_loop().create_task(tab.run())
+
+    def next_frame() -> asyncio.Future[None]:
+        return asyncio.ensure_future(asyncio.wait_for(arrived.get(), 5))
+
+    return task, next_frame
+
+
+async def shown(asked: Asked, text: str) -> None:
+    """Wait until the hub shows `text` of a running turn."""
+    turn = asked.turn.pk
+    page = Page(f'<p><i id="t{turn}-answer"></i><i id="t{turn}-foot"></i></p>')
+    tab, next_frame = watching(page, turn)
+    while text not in page.root.text():
+        await next_frame()
+    tab.cancel()
