@@ -41,9 +41,9 @@ class Scroller {
     if (button) button.hidden = this.following || this.distance < SHOW_BUTTON_FROM;
   }
 
-  toEnd(behavior = "instant") {
+  toEnd() {
     this.following = true;
-    this.element.scrollTo({ top: this.element.scrollHeight, behavior });
+    this.element.scrollTop = this.element.scrollHeight;
     this.lastTop = this.element.scrollTop;
     this.show();
   }
@@ -92,8 +92,7 @@ document.addEventListener("asked", () => {
 });
 
 on("click", "[data-to-end]", () => {
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  scroller?.toEnd(calm ? "instant" : "smooth");
+  scroller?.toEnd();
   byId("question")?.focus({ preventScroll: true });
 });
 

@@ -2,50 +2,45 @@
 
 const INLINE = {
   STRONG: (text) => `**${text}**`,
-  B: (text) => `**${text}**`,
   EM: (text) => `*${text}*`,
-  I: (text) => `*${text}*`,
   S: (text) => `~~${text}~~`,
   DEL: (text) => `~~${text}~~`,
-  A: (text, element) => (text === element.href ? text : `[${text}](${element.getAttribute("href")})`),
+  A: (text, link) => (text === link.href ? text : `[${text}](${link.getAttribute("href")})`),
   BR: () => "\n",
-  INPUT: (text, element) => (element.checked ? "[x] " : "[ ] "),
+  INPUT: (text, box) => (box.checked ? "[x]" : "[ ]"),
 };
 // The outline of an answer begins at h3.
 const HEADING = /^H([3-6])$/;
-const SILENT = "button, script, style, .code__bar, .visually-hidden";
+const BLOCK = "p, ul, ol, pre, div, blockquote, table, hr, h3, h4, h5, h6";
+const SILENT = "button, details, .code__bar, .visually-hidden";
 
 export function toMarkdown(element) {
-  return blocks(element).replace(/\n{3,}/g, "\n\n").trim();
-}
-
-function blocks(element) {
-  return Array.from(element.childNodes, block).join("");
+  return Array.from(element.childNodes, block).filter(Boolean).join("\n\n");
 }
 
 function block(node) {
-  if (node.nodeType === Node.TEXT_NODE) return node.data.trim() ? node.data : "";
-  if (node.nodeType !== Node.ELEMENT_NODE || node.matches(SILENT)) return "";
+  if (node.nodeType !== Node.ELEMENT_NODE) return (node.data ?? "").trim();
+  if (node.matches(SILENT)) return "";
   const heading = HEADING.exec(node.tagName);
-  if (heading) return `${"#".repeat(heading[1] - 2)} ${inline(node)}\n\n`;
+  if (heading) return `${"#".repeat(heading[1] - 2)} ${inline(node)}`;
   switch (node.tagName) {
     case "P":
-      return `${inline(node)}\n\n`;
+      return inline(node);
     case "UL":
     case "OL":
-      return `${list(node)}\n\n`;
+      return list(node);
     case "BLOCKQUOTE":
-      return `${indent(toMarkdown(node), "> ", "> ")}\n\n`;
+      return indent(toMarkdown(node), "> ", "> ");
     case "HR":
-      return "---\n\n";
+      return "---";
     case "PRE":
       return fence(node);
     case "TABLE":
-      return `${table(node)}\n\n`;
-    case "DETAILS":
-      return "";
+      return table(node);
+    case "DIV":
+      return toMarkdown(node);
     default:
-      return node.matches("div") ? `${blocks(node).trimEnd()}\n\n` : inlineNode(node);
+      return inlineNode(node).trim();
   }
 }
 
@@ -57,29 +52,37 @@ function inlineNode(node) {
   if (node.nodeType === Node.TEXT_NODE) return node.data.replace(/\s+/g, " ");
   if (node.nodeType !== Node.ELEMENT_NODE || node.matches(SILENT)) return "";
   if (node.matches(".remote-image")) return `![${node.dataset.alt ?? ""}](${node.dataset.src})`;
+  if (node.matches(".math-source")) return node.textContent;
   if (node.tagName === "CODE") return `\`${node.textContent}\``;
-  if (node.tagName === "math") return node.getAttribute("display") === "block" ? `$$${tex(node)}$$` : `$${tex(node)}$`;
-  const write = INLINE[node.tagName];
+  if (node.tagName === "math") return formula(node);
   const text = Array.from(node.childNodes, inlineNode).join("");
-  return write ? write(text, node) : text;
+  return INLINE[node.tagName]?.(text, node) ?? text;
 }
 
 function list(element) {
   let number = Number(element.getAttribute("start") ?? 1);
-  return Array.from(element.children, (item) => {
+  const items = Array.from(element.children, (item) => {
     const bullet = element.tagName === "OL" ? `${number++}. ` : "- ";
-    const tight = Array.from(item.childNodes, (node) =>
-      node.matches?.("ul, ol, p, pre, div, blockquote, table") ? `\n${block(node)}` : inlineNode(node),
-    );
-    return indent(tight.join("").replace(/\n{2,}/g, "\n").trim(), bullet, " ".repeat(bullet.length));
-  }).join("\n");
+    return indent(listItem(item), bullet, " ".repeat(bullet.length));
+  });
+  return items.join("\n");
+}
+
+/** The text of an item runs on; blocks in it stand on lines of their own. */
+function listItem(item) {
+  const lines = [""];
+  for (const node of item.childNodes) {
+    if (node.matches?.(BLOCK)) lines.push(block(node), "");
+    else lines.push(lines.pop() + inlineNode(node));
+  }
+  return lines.map((line) => (line.includes("\n") ? line : line.replace(/ +/g, " ").trim())).filter(Boolean).join("\n");
 }
 
 function fence(pre) {
   const language = pre.closest(".code")?.querySelector(".code__lang")?.textContent.trim() ?? "";
   const text = pre.textContent.replace(/\n$/, "");
   const ticks = "`".repeat(Math.max(3, ...Array.from(text.matchAll(/`+/g), ([run]) => run.length + 1)));
-  return `${ticks}${language}\n${text}\n${ticks}\n\n`;
+  return `${ticks}${language}\n${text}\n${ticks}`;
 }
 
 function table(element) {
@@ -89,11 +92,11 @@ function table(element) {
   return [line(head), line(head.map(() => "---")), ...body.map(line)].join("\n");
 }
 
-function tex(math) {
-  const source = math.querySelector("annotation")?.textContent ?? math.closest("[data-tex]")?.dataset.tex;
-  return (source ?? math.getAttribute("alttext") ?? math.textContent).trim();
+function formula(math) {
+  const source = (math.getAttribute("alttext") ?? math.textContent).trim();
+  return math.getAttribute("display") === "block" ? `$$\n${source}\n$$` : `$${source}$`;
 }
 
 function indent(text, first, rest) {
-  return text.split("\n").map((line, at) => (at ? rest : first) + line).join("\n");
+  return text.split("\n").map((line, at) => (at ? (line ? rest + line : rest.trimEnd()) : first + line)).join("\n");
 }
