@@ -74,6 +74,13 @@ def test_a_foreign_host_is_said_in_one_sentence(tmp_path: Path) -> None:
     assert done.stderr.strip() == "HOST=192.0.2.1 is not an address of this machine."
 
 
+def test_a_half_described_provider_is_said_in_one_sentence(tmp_path: Path) -> None:
+    done = manage("serve", env=environment(tmp_path, PORT="0", RESPONSES_BASE_URL="http://127.0.0.1:9/v1/"))
+    assert done.returncode == 1
+    assert "RESPONSES_MODELS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_cleanly_while_a_page_keeps_its_connection(start_server: START, how: signal.Signals) -> None:
     server = start_server()

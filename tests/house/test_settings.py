@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from pathlib import Path
 
 import pytest
 
-from tests.house.serving import environment, manage
+from tests.house.serving import ROOT, environment, manage
 
-# As .env.example describes a production set-up.
-PRODUCTION = {
-    "ENVIRONMENT": "production",
-    "SECRET_KEY": "J0wqz3nVxLk7Tt2mP9bYc4RfGh8sKd5uNvXe6aQiZoWy1MjBpD",
-    "ALLOWED_HOSTS": "chat.example.org",
-    "BEHIND_PROXY": "1",
-}
+EXAMPLE = (ROOT / ".env.example").read_text()
+
+
+def documented_production() -> dict[str, str]:
+    """The settings that .env.example asks for in production, with a key of the kind that it describes."""
+    section = EXAMPLE.partition("--- Production")[2].partition("Only where")[0]
+    return {**dict(re.findall(r"^#([A-Z_]+)=(.*)$", section, re.MULTILINE)), "SECRET_KEY": secrets.token_urlsafe(64)}
+
+
+PRODUCTION = documented_production()
+
+
+def test_the_example_names_the_variables_that_the_settings_read() -> None:
+    documented = set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    source = (ROOT / "chatsite" / "settings.py").read_text()
+    read = set(re.findall(r"""(?:env\.\w+|number)\(\s*"([A-Z_]+)\"""", source))
+    assert read
+    # DOTENV says where the file is, so it cannot be in it; DEBUG is for those who write the chat.
+    assert read - documented == {"DOTENV", "DEBUG"}
+
+
+def test_the_example_as_it_is_changes_nothing(tmp_path: Path) -> None:
+    env = environment(tmp_path, DOTENV=str(ROOT / ".env.example"))
+    assert manage("check", env=env).returncode == 0
 
 
 def test_the_documented_production_settings_pass_the_deploy_check(tmp_path: Path) -> None:

@@ -48,7 +48,10 @@ class Command(BaseCommand):
             self.say("Collected the static files.")
         if first_admin_is_missing():
             User.objects.create_superuser(FIRST_ADMIN)
-        sync_environment()
+        try:
+            sync_environment()
+        except ValueError as refusal:
+            sys.exit(str(refusal))
 
     def serve(self, listener: socket.socket, host: str) -> None:
         # Imported first: what runs in the application may ask for the reactor, which is chosen here.
