@@ -205,7 +205,11 @@ def normalise_base_url(dialect: Dialect, url: str) -> str:
     url = (url or dialect.default_base_url).strip()
     if not url:
         raise ValueError("The base URL is empty; give one such as https://NAME.openai.azure.com/.")
-    parts = urlsplit(url if "://" in url else f"{_scheme_for(url)}://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"{_scheme_for(url)}://{url}")
+        _ = parts.port  # raises for what is no number
+    except ValueError as error:
+        raise ValueError("The base URL is not an address; give one such as https://NAME.openai.azure.com/.") from error
     if parts.scheme not in {"http", "https"}:
         raise ValueError("The base URL begins with https:// (or http:// for a server in your own network).")
     if not parts.hostname:

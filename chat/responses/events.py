@@ -252,6 +252,7 @@ def event_from_response(response: Mapping[str, Any]) -> Event:
     if status is None:
         status = "failed" if response.get("error") else "completed"
     name = f"response.{status}"
+    name = _OLD_NAMES.get(name, name)
     name = name if name in _TERMINALS or name in _SNAPSHOTS else "response.in_progress"
     return parse_event({"type": name, "response": response})
 

@@ -465,10 +465,10 @@ def test_a_content_filter_in_the_stream_names_the_category() -> None:
 
 # Garbage and time
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 3) | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
+OUTPUT_TEXT = {"type": "output_text", "text": "x"}
+NULLISH = [None, True, -1, 0, 1, 2**60, 0.5, "", "a", "output_text", "\ud83d", [], ["a", None], [[1]], {}]
+JSON = st.sampled_from(
+    [*NULLISH, OUTPUT_TEXT, [OUTPUT_TEXT], {"type": "refusal"}, [{"type": "summary_text", "text": 1}]]
 )
 TYPES = sorted({e.type for name in NAMES for e in events_of(name)} | {"", "error", "response.new.thing"})
 FIELDS = sorted({field for name in NAMES for e in events_of(name) for field in e.raw} - {"type"} | {"error"})

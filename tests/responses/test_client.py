@@ -1,0 +1,683 @@
+"""The client against a real server on a loopback port: what goes up, what comes back, and when it lets go."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import logging
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from chat.responses import client as client_module
+from chat.responses.client import Client, Endpoint
+from chat.responses.content import DataURL
+from chat.responses.dialects import DIALECTS
+from chat.responses.errors import (
+    BadStream,
+    ConnectionLost,
+    DeploymentMissing,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    ServerFault,
+    TimedOut,
+    Unauthorized,
+    Unreachable,
+)
+from chat.responses.events import Delta, Event, Terminal
+from chat.responses.fold import Draft
+from chat.responses.transport import open_http
+from tests.responses.server import Connection, reply, serving, stream
+from tests.responses.wire import NAMES, events_of, fold, recording
+
+KEY = "sk-very-secret-4711"
+BODY = {"model": "m", "input": "Hello"}
+RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "output": [], "usage": None}
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with open_http(trust_env=False) as http:
+        yield http
+
+
+class Waits(list[float]):
+    """In place of sleeping: what would have been waited."""
+
+    async def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+def client_for(
+    url: str, http: httpx.AsyncClient, dialect: str = "openai", waits: Waits | None = None, **details: Any
+) -> Client:
+    endpoint = Endpoint(url, DIALECTS[dialect], details.pop("key", KEY), **details)
+    return Client(endpoint, http, sleep=Waits() if waits is None else waits, jitter=lambda: 0.0)
+
+
+async def collect(client: Client, body: dict[str, Any] = BODY) -> list[Event]:
+    async with client.stream(body) as events:
+        return [event async for event in events]
+
+
+# What goes up
+
+
+async def test_create_sends_json_and_returns_the_response(http: httpx.AsyncClient) -> None:
+    async with serving(reply(200, RESPONSE)) as server:
+        assert await client_for(server.url, http).create({"model": "m", "input": "Grüße 😀"}) == RESPONSE
+    request = server.requests[0]
+    assert (request.method, request.target) == ("POST", "/v1/responses")
+    assert request.json == {"model": "m", "input": "Grüße 😀", "stream": False}
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["content-type"] == "application/json"
+
+
+async def test_azure_gets_its_own_key_header_and_path(http: httpx.AsyncClient) -> None:
+    async with serving(reply(200, RESPONSE)) as server:
+        url = server.url.replace("/v1/", "")
+        await client_for(url, http, "azure", headers={"x-ms-note": "hello"}).create(BODY)
+    request = server.requests[0]
+    assert request.target == "/openai/v1/responses"
+    assert request.headers["api-key"] == KEY
+    assert "authorization" not in request.headers
+    assert request.headers["x-ms-note"] == "hello"
+
+
+async def test_without_a_key_no_credentials_go_up(http: httpx.AsyncClient) -> None:
+    async with serving(reply(200, RESPONSE)) as server:
+        await client_for(server.url, http, "ollama", key=None).create(BODY)
+    assert not {"authorization", "api-key"} & server.requests[0].headers.keys()
+
+
+async def test_the_query_of_the_base_url_goes_with_each_request(http: httpx.AsyncClient) -> None:
+    async with serving(reply(200, RESPONSE)) as server:
+        client = client_for(server.url + "?api-version=preview", http)
+        await client.retrieve("resp_1", include=("reasoning.encrypted_content",))
+    assert server.requests[0].target == (
+        "/v1/responses/resp_1?api-version=preview&include%5B%5D=reasoning.encrypted_content"
+    )
+
+
+async def test_an_id_cannot_leave_its_place_in_the_path(http: httpx.AsyncClient) -> None:
+    async with serving(reply(200, {})) as server:
+        await client_for(server.url, http).delete("../files/x?y")
+    assert server.requests[0].target == "/v1/responses/..%2Ffiles%2Fx%3Fy"
+
+
+async def test_a_file_inside_the_question_is_sent_from_disk_as_a_data_url(
+    http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(bytes(range(256)) * 4001)  # several chunks, and a length that is not divisible by three
+    part = {"type": "input_file", "filename": "a.pdf", "file_data": DataURL(file, "application/pdf")}
+    async with serving(reply(200, RESPONSE)) as server:
+        await client_for(server.url, http).create({"model": "m", "input": [{"role": "user", "content": [part, part]}]})
+    sent = server.requests[0]
+    for piece in sent.json["input"][0]["content"]:
+        head, _, encoded = piece["file_data"].partition(",")
+        assert head == "data:application/pdf;base64"
+        assert base64.b64decode(encoded) == file.read_bytes()
+    assert int(sent.headers["content-length"]) == len(sent.body)
+
+
+# Streams
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_every_recording_arrives_as_its_events(name: str, http: httpx.AsyncClient) -> None:
+    data = recording(name)
+    third = len(data) // 3
+    async with serving(stream(data[:third], data[third : 2 * third], data[2 * third :])) as server:
+        events = await collect(client_for(server.url, http))
+    assert events == events_of(name)
+    assert server.requests[0].json["stream"] is True
+
+
+async def test_events_come_while_the_server_still_writes(http: httpx.AsyncClient) -> None:
+    go_on = asyncio.Event()
+    first, rest = recording("azure_text").split(b"event: response.output_text.done")
+
+    async def play(connection: Connection) -> None:
+        await connection.begin_stream("apim-request-id: azure-7")
+        await connection.send_chunk(first)
+        await go_on.wait()
+        await connection.send_chunk(b"event: response.output_text.done" + rest)
+        await connection.send(b"0\r\n\r\n")
+
+    draft = Draft()
+    async with serving(play) as server, client_for(server.url, http).stream(BODY) as events:
+        assert events.request_id == "azure-7"
+        async for event in events:
+            draft.apply(event)
+            if draft.text().endswith("Ende\u0085."):
+                go_on.set()
+    assert draft.terminal_seen
+
+
+async def test_leaving_the_stream_closes_the_connection_at_once(http: httpx.AsyncClient) -> None:
+    gone = asyncio.Event()
+
+    async def play(connection: Connection) -> None:
+        await connection.begin_stream()
+        await connection.send_chunk(recording("azure_cut_off"))
+        assert await connection.reader.read() == b""  # returns when the client has closed
+        gone.set()
+
+    async with serving(play) as server:
+        async with client_for(server.url, http).stream(BODY) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    break
+        async with asyncio.timeout(5):
+            await gone.wait()
+
+
+async def test_cancelling_the_reader_closes_the_connection(http: httpx.AsyncClient) -> None:
+    begun, gone = asyncio.Event(), asyncio.Event()
+
+    async def play(connection: Connection) -> None:
+        await connection.begin_stream()
+        await connection.send_chunk(b": hello\n\n")
+        begun.set()
+        await connection.reader.read()
+        gone.set()
+
+    async with serving(play) as server:
+        reading = asyncio.create_task(collect(client_for(server.url, http)))
+        async with asyncio.timeout(5):
+            await begun.wait()
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            await gone.wait()
+
+
+async def test_an_end_without_a_last_word_is_just_an_end(http: httpx.AsyncClient) -> None:
+    async with serving(stream(recording("azure_cut_off"))) as server:
+        draft = fold(await collect(client_for(server.url, http)))
+    assert draft.text() == "Half of an ans"
+    assert not draft.terminal_seen
+
+
+async def test_a_connection_that_breaks_is_told_apart_from_an_end(http: httpx.AsyncClient) -> None:
+    async def play(connection: Connection) -> None:
+        await connection.begin_stream("x-request-id: req_5")
+        await connection.send_chunk(recording("azure_cut_off"))
+        connection.writer.close()  # without the chunk that ends a body
+
+    draft = Draft()
+
+    async def read(client: Client) -> None:
+        async with client.stream(BODY) as events:
+            async for event in events:
+                draft.apply(event)
+
+    async with serving(play) as server:
+        with pytest.raises(ConnectionLost) as caught:
+            await read(client_for(server.url, http))
+    assert draft.text() == "Half of an ans"
+    assert caught.value.request_id == "req_5"
+    assert caught.value.retryable
+
+
+async def test_the_last_word_ends_the_stream_although_the_server_keeps_it_open(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "LINGER_SECONDS", 0.01)
+
+    async def play(connection: Connection) -> None:
+        await connection.begin_stream()
+        await connection.send_chunk(recording("azure_text"))
+        await connection.reader.read()
+
+    async with serving(play) as server, asyncio.timeout(5):
+        assert fold(await collect(client_for(server.url, http))).status == "completed"
+
+
+async def test_after_an_error_the_stream_does_not_wait_for_ever(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "AFTER_FAILURE_SECONDS", 0.01)
+
+    async def play(connection: Connection) -> None:
+        await connection.begin_stream()
+        await connection.send_chunk(recording("openai_error_nested"))
+        await connection.reader.read()
+
+    async with serving(play) as server, asyncio.timeout(5):
+        assert fold(await collect(client_for(server.url, http))).status == "failed"
+
+
+async def test_done_ends_a_stream_whatever_follows(http: httpx.AsyncClient) -> None:
+    late = b'data: {"type":"response.output_text.delta","delta":"late"}\n\n'
+    async with serving(stream(recording("ofox_text") + late), stream(b"data: [DONE]\n\n" + late)) as server:
+        client = client_for(server.url, http)
+        assert fold(await collect(client)).text() == "你好，世界！"
+        assert await collect(client) == []
+
+
+async def test_a_stream_read_to_its_end_leaves_a_connection_for_the_next(http: httpx.AsyncClient) -> None:
+    async with serving(stream(recording("ofox_text")), stream(recording("azure_text")), reply(200, RESPONSE)) as server:
+        client = client_for(server.url, http)
+        await collect(client)
+        await collect(client)
+        await client.create(BODY)
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "status"),
+    [
+        (RESPONSE, "response.completed", "completed"),
+        ({**RESPONSE, "status": "failed", "error": {"code": "server_error"}}, "response.failed", "failed"),
+        ({**RESPONSE, "status": "queued"}, "response.queued", "queued"),
+    ],
+)
+async def test_json_in_place_of_a_stream_becomes_the_event_that_says_the_same(
+    payload: dict[str, Any], kind: str, status: str, http: httpx.AsyncClient
+) -> None:
+    async with serving(reply(200, payload)) as server:
+        events = await collect(client_for(server.url, http))
+    assert [event.type for event in events] == [kind]
+    assert fold(events).status == status
+    assert fold(events).terminal_seen is isinstance(events[0], Terminal)
+
+
+async def test_a_web_page_in_place_of_a_stream_is_refused(http: httpx.AsyncClient) -> None:
+    async with serving(reply(200, b"<html>Sign in</html>", content_type="text/html")) as server:
+        with pytest.raises(BadStream) as caught:
+            await collect(client_for(server.url, http))
+    assert "check the address" in caught.value.user_message
+
+
+async def test_broken_json_in_the_middle_is_refused_and_keepalives_pass(http: httpx.AsyncClient) -> None:
+    good = b'data: {"type":"response.output_text.delta","delta":"a"}\n\n'
+    chatter = b": ping\n\ndata: ping\n\nevent: ping\ndata: []\n\ndata:\n\n"
+    async with serving(stream(chatter + good), stream(good + b'data: {"type": oops}\n\n' + good)) as server:
+        client = client_for(server.url, http)
+        assert len(await collect(client)) == 1
+        with pytest.raises(BadStream, match="not JSON"):
+            await collect(client)
+
+
+async def test_a_compressed_stream_is_read_too(http: httpx.AsyncClient) -> None:
+    data = gzip.compress(recording("azure_text"))
+    async with serving(stream(data[:50], data[50:], headers=("Content-Encoding: gzip",))) as server:
+        assert fold(await collect(client_for(server.url, http))).terminal_seen
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+async def test_more_streams_than_a_default_pool_holds_run_at_once(http: httpx.AsyncClient) -> None:
+    streams = 150
+    everybody = asyncio.Barrier(streams)
+
+    async def play(connection: Connection) -> None:
+        await connection.begin_stream()
+        await everybody.wait()  # passes only when all of them are open
+        await connection.send_chunk(recording("ofox_text"))
+        await connection.send(b"0\r\n\r\n")
+
+    async with serving(*[play] * streams) as server, asyncio.timeout(60):
+        client = client_for(server.url, http)
+        answers = await asyncio.gather(*(collect(client) for _ in range(streams)))
+    assert {fold(events).text() for events in answers} == {"你好，世界！"}
+
+
+async def test_resuming_asks_for_what_follows_and_drops_what_is_known(http: httpx.AsyncClient) -> None:
+    async with (
+        serving(stream(recording("azure_text"))) as server,  # a server that begins anew
+        client_for(server.url, http).resume("resp_1", 9) as events,
+    ):
+        numbers = [event.sequence_number async for event in events]
+    assert server.requests[0].target == "/v1/responses/resp_1?stream=true&starting_after=9"
+    assert numbers == list(range(10, len(events_of("azure_text"))))
+
+
+# The other operations
+
+
+async def test_stored_responses_are_fetched_cancelled_and_deleted(http: httpx.AsyncClient) -> None:
+    cancelled = {**RESPONSE, "status": "cancelled"}
+    async with serving(reply(200, RESPONSE), reply(200, cancelled), reply(200, b"")) as server:
+        client = client_for(server.url, http)
+        assert await client.retrieve("resp_1") == RESPONSE
+        assert await client.cancel("resp_1") == cancelled
+        await client.delete("resp_1")
+    assert [(request.method, request.target) for request in server.requests] == [
+        ("GET", "/v1/responses/resp_1"),
+        ("POST", "/v1/responses/resp_1/cancel"),
+        ("DELETE", "/v1/responses/resp_1"),
+    ]
+
+
+async def test_a_failed_response_is_returned_and_not_raised(http: httpx.AsyncClient) -> None:
+    failed = {**RESPONSE, "status": "failed", "error": {"code": "server_error", "message": "x"}}
+    async with serving(reply(200, failed)) as server:
+        assert await client_for(server.url, http).create(BODY) == failed
+
+
+async def test_an_error_that_a_gateway_calls_200_is_an_error(http: httpx.AsyncClient) -> None:
+    error = reply(200, {"error": {"code": 429, "message": "slow down"}}, "x-request-id: req_3")
+    async with serving(error, error) as server:
+        client = client_for(server.url, http)
+        with pytest.raises(RateLimited) as caught:
+            await client.create(BODY)
+        assert caught.value.request_id == "req_3"
+        with pytest.raises(RateLimited):
+            await collect(client)
+
+
+async def test_all_pages_of_the_input_items_come_oldest_first(http: httpx.AsyncClient) -> None:
+    pages = [
+        {"data": [{"id": "a"}, {"id": "b"}], "has_more": True, "last_id": "b"},
+        {"data": [{"id": "c"}], "has_more": True},
+        {"data": [{"id": "d"}], "has_more": False, "last_id": "d"},
+    ]
+    async with serving(*(reply(200, page) for page in pages)) as server:
+        items = await client_for(server.url, http).input_items("resp_1")
+    assert [item["id"] for item in items] == ["a", "b", "c", "d"]
+    assert [request.target.partition("limit=100")[2] for request in server.requests] == ["", "&after=b", "&after=c"]
+
+
+async def test_a_list_that_repeats_itself_ends(http: httpx.AsyncClient) -> None:
+    page = {"data": [{"id": "a"}], "has_more": True, "last_id": "a"}
+    async with serving(reply(200, page), reply(200, page)) as server:
+        assert len(await client_for(server.url, http).input_items("resp_1")) == 2
+
+
+async def test_models_are_listed_by_id(http: httpx.AsyncClient) -> None:
+    async with serving(reply(200, {"data": [{"id": "a"}, {"name": "odd"}, "odd", {"id": "b"}]})) as server:
+        assert await client_for(server.url, http).models() == ["a", "b"]
+
+
+async def test_a_file_goes_up_as_a_form_straight_from_disk(http: httpx.AsyncClient, tmp_path: Path) -> None:
+    content = b"%PDF-1.7 " + bytes(range(256)) * 5000
+    path = tmp_path / "on disk.bin"
+    path.write_bytes(content)
+    created = {"id": "assistant-1", "object": "file", "status": "processed"}
+    async with serving(reply(200, created), reply(200, created), reply(200, {"deleted": True})) as server:
+        client = client_for(server.url, http, "azure")
+        assert await client.upload_file(path, 'Bericht "März".pdf', "application/pdf") == created
+        assert await client.retrieve_file("assistant-1") == created
+        await client.delete_file("assistant-1")
+    upload = server.requests[0]
+    assert [request.target for request in server.requests] == [
+        "/v1/openai/v1/files",
+        "/v1/openai/v1/files/assistant-1",
+        "/v1/openai/v1/files/assistant-1",
+    ]
+    assert int(upload.headers["content-length"]) == len(upload.body)
+    boundary = upload.headers["content-type"].partition("boundary=")[2].encode()
+    _, purpose, file, end = upload.body.split(b"--" + boundary)
+    assert purpose.endswith(b'name="purpose"\r\n\r\nassistants\r\n')
+    head, _, sent = file.partition(b"\r\n\r\n")
+    assert 'name="file"; filename="Bericht %22März%22.pdf"\r\nContent-Type: application/pdf' in head.decode()
+    assert sent == content + b"\r\n"
+    assert end == b"--\r\n"
+
+
+# Refusals, over the wire
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (401, {"code": "401", "message": "Access denied"}, Unauthorized),
+        (404, {"code": "DeploymentNotFound", "message": "no such deployment"}, DeploymentMissing),
+        (404, {"code": "404", "message": "Resource not found"}, NotFound),
+        (400, {"code": "unsupported_parameter", "message": "no temperature"}, InvalidRequest),
+    ],
+)
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_a_refusal_is_raised_once_and_logged_with_its_request_id(
+    status: int, error: Any, kind: type[Exception], streaming: bool, http: httpx.AsyncClient, caplog: Any
+) -> None:
+    async with serving(reply(status, {"error": error}, "apim-request-id: azure-9")) as server:
+        client = client_for(server.url, http, "azure")
+        with caplog.at_level(logging.INFO, "chat.responses"), pytest.raises(kind) as caught:
+            await (collect(client) if streaming else client.create(BODY))
+    for part in (str(status), error["code"], error["message"], "azure-9"):
+        assert part in str(caught.value)
+        assert part in caplog.text
+    assert len(server.requests) == 1
+
+
+async def test_a_refused_connection_is_unreachable(http: httpx.AsyncClient) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port
+        waits = Waits()
+        client = client_for(f"http://127.0.0.1:{taken.getsockname()[1]}/v1", http, waits=waits)
+        with pytest.raises(Unreachable) as caught:
+            await client.models()
+    assert type(caught.value) is Unreachable
+    assert isinstance(caught.value.__cause__, httpx.ConnectError)
+    assert waits == [0.5, 1.0]
+
+
+async def test_silence_is_a_timeout_and_not_asked_again(http: httpx.AsyncClient) -> None:
+    http.timeout = httpx.Timeout(5, read=0.05)
+
+    async def play(connection: Connection) -> None:
+        await connection.reader.read()
+
+    async def half(connection: Connection) -> None:
+        await connection.begin_stream()
+        await connection.reader.read()
+
+    async with serving(play, half) as server:
+        with pytest.raises(TimedOut):
+            await client_for(server.url, http).create(BODY)
+        with pytest.raises(TimedOut):
+            await collect(client_for(server.url, http))
+    assert len(server.requests) == 2
+
+
+async def test_a_server_that_hangs_up_before_its_answer_is_asked_again(http: httpx.AsyncClient) -> None:
+    async def hang_up(connection: Connection) -> None:
+        connection.writer.close()
+
+    waits = Waits()
+    async with serving(hang_up, reply(200, RESPONSE)) as server:
+        assert await client_for(server.url, http, waits=waits).create(BODY) == RESPONSE
+    assert waits == [0.5]
+
+
+async def test_the_key_shows_nowhere(http: httpx.AsyncClient, caplog: Any) -> None:
+    echo = reply(401, {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}})
+    headers = {"x-extra": "also-secret"}
+    async with serving(echo) as server:
+        client = client_for(server.url, http, headers=headers)
+        with caplog.at_level(logging.DEBUG), pytest.raises(Unauthorized) as caught:
+            await client.create(BODY)
+    shown = f"{client!r} {client.endpoint!r} {caught.value!r} {caught.value} {caught.value.user_message} {caplog.text}"
+    assert "Incorrect API key provided: [key]" in shown
+    assert KEY not in shown
+    assert "also-secret" not in shown
+
+
+@pytest.mark.parametrize("key", ["sk-“quoted”", "sk-two\nlines", "schlüssel"])
+async def test_a_key_that_cannot_be_sent_is_an_answer_and_no_crash(key: str, http: httpx.AsyncClient) -> None:
+    with pytest.raises(Unauthorized) as caught:
+        await client_for("http://127.0.0.1:9/v1", http, key=key).create(BODY)
+    assert key not in str(caught.value)
+
+
+async def test_a_header_that_cannot_be_sent_is_an_answer_and_no_crash(http: httpx.AsyncClient) -> None:
+    with pytest.raises(InvalidRequest):
+        await client_for("http://127.0.0.1:9/v1", http, headers={"x-a": "b\r\nx-c: d"}).create(BODY)
+
+
+async def test_a_reply_that_is_no_json_is_refused(http: httpx.AsyncClient) -> None:
+    async with serving(reply(200, b"<html>", content_type="text/html"), reply(200, [1])) as server:
+        client = client_for(server.url, http)
+        with pytest.raises(BadStream, match="not JSON"):
+            await client.create(BODY)
+        with pytest.raises(BadStream, match="no JSON object"):
+            await client.create(BODY)
+
+
+async def test_a_reply_without_end_is_refused_before_it_fills_the_memory(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_REPLY_BYTES", 100)
+    async with serving(reply(200, {"x": "y" * 200})) as server:
+        with pytest.raises(BadStream, match="larger than 100 bytes"):
+            await client_for(server.url, http).create(BODY)
+
+
+# When to ask again
+
+
+class Script:
+    """A transport that plays replies and failures in order."""
+
+    def __init__(self, *replies: httpx.Response | Exception) -> None:
+        self.replies = list(replies)
+        self.asked = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        answer = self.replies.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def scripted(*replies: httpx.Response | Exception, jitter: float = 0.0) -> tuple[Client, Script, Waits]:
+    script, waits = Script(*replies), Waits()
+    http = httpx.AsyncClient(transport=httpx.MockTransport(script))
+    endpoint = Endpoint("http://test/v1", DIALECTS["openai"], KEY)
+    return Client(endpoint, http, sleep=waits, jitter=lambda: jitter), script, waits
+
+
+def refusal(status: int, headers: dict[str, str] | None = None, **error: Any) -> httpx.Response:
+    return httpx.Response(status, headers=headers, json={"error": {"message": "no", **error}})
+
+
+def good() -> httpx.Response:
+    return httpx.Response(200, json=RESPONSE)
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504])
+async def test_passing_troubles_are_asked_again(status: int) -> None:
+    client, script, waits = scripted(refusal(status), refusal(status), good())
+    assert await client.create(BODY) == RESPONSE
+    assert waits == [0.5, 1.0]
+    assert script.asked == 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 415, 422])
+async def test_lasting_troubles_are_not(status: int) -> None:
+    client, script, waits = scripted(refusal(status), good())
+    with pytest.raises(client_module.ResponsesError):
+        await client.create(BODY)
+    assert (script.asked, waits) == (1, [])
+
+
+async def test_three_attempts_are_enough() -> None:
+    client, script, waits = scripted(*[refusal(500)] * 4)
+    with pytest.raises(ServerFault):
+        await client.create(BODY)
+    assert (script.asked, len(waits)) == (3, 2)
+
+
+async def test_a_used_up_quota_is_not_asked_again() -> None:
+    client, script, _ = scripted(refusal(429, code="insufficient_quota"), good())
+    with pytest.raises(client_module.ResponsesError):
+        await client.create(BODY)
+    assert script.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "120"}, 120.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, 0.5),
+        ({"retry-after": "-3"}, 0.5),
+        ({"retry-after": "nan"}, 0.5),
+        ({"retry-after-ms": "odd", "retry-after": "2"}, 2.0),
+        ({"x-ratelimit-remaining-tokens": "-1"}, 0.5),
+    ],
+)
+async def test_the_pause_that_the_server_asks_for_is_kept(headers: dict[str, str], wait: float) -> None:
+    client, _, waits = scripted(refusal(429, headers), good())
+    await client.create(BODY)
+    assert waits == [wait]
+
+
+async def test_a_pause_longer_than_patience_is_told_to_the_person() -> None:
+    client, script, _ = scripted(refusal(429, {"retry-after": "600"}), good())
+    with pytest.raises(RateLimited) as caught:
+        await client.create(BODY)
+    assert script.asked == 1
+    assert caught.value.retry_after == 600
+    assert "in 10 minutes" in caught.value.user_message
+
+
+@pytest.mark.parametrize(("status", "word", "asked"), [(500, "false", 1), (400, "true", 2), (429, "maybe", 2)])
+async def test_the_server_decides_when_it_has_a_word_on_it(status: int, word: str, asked: int) -> None:
+    client, script, _ = scripted(refusal(status, {"x-should-retry": word}), good())
+    if asked == 1:
+        with pytest.raises(ServerFault):
+            await client.create(BODY)
+    else:
+        await client.create(BODY)
+    assert script.asked == asked
+
+
+async def test_jitter_shortens_the_pause_by_a_quarter_at_most() -> None:
+    client, _, waits = scripted(refusal(500), refusal(500), good(), jitter=1.0)
+    await client.create(BODY)
+    assert waits == [0.375, 0.75]
+
+
+@pytest.mark.parametrize(
+    "failure", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.RemoteProtocolError("x")]
+)
+async def test_a_connection_that_fails_is_tried_again(failure: Exception) -> None:
+    client, script, _ = scripted(failure, good())
+    await client.create(BODY)
+    assert script.asked == 2
+
+
+async def test_a_stream_is_asked_for_again_only_until_it_begins() -> None:
+    class Breaks(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b'data: {"type":"response.created","response":{"id":"r"}}\n\n'
+            raise httpx.ReadError("gone")
+
+    begun = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Breaks())
+    client, script, waits = scripted(refusal(503), begun, good())
+    with pytest.raises(ConnectionLost):
+        await collect(client)
+    assert (script.asked, waits) == (2, [0.5])
+
+
+async def test_closing_in_the_middle_leaves_nothing_open() -> None:
+    closed = []
+
+    class Endless(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b'data: {"type":"response.output_text.delta","delta":"x"}\n\n'
+
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Endless())
+    client, _, _ = scripted(response)
+    async with client.stream(BODY) as events:
+        assert isinstance(await anext(aiter(events)), Delta)
+        assert not closed
+    assert closed
