@@ -50,7 +50,7 @@ STOPWORDS = {
 }
 STOP = {language: frozenset(words.split()) for language, words in STOPWORDS.items()}
 STOP_HAN = frozenset(
-    "的了是在和有我他她它们們这這那与與及之其而也都就不以于於对對为為被把从從到等个個中上下或但并並很又可会會能要将將"
+    "的了是在和有我他她它们們这這那与與及之其而也都就不以于於对對为為被把从從到等个個中上下或但并並很又可会會要将將"
 )
 KOREAN_ENDINGS = re.compile(
     "(?:으로|에서|에게|까지|부터|이다|하는|하고|하여|했다|한다|은|는|이|가|을|를|의|에|로|와|과|도|만)$"

@@ -259,7 +259,9 @@ def key_terms(prose: Sequence[Sentence], language: str, count: int = 8) -> tuple
         counts = Counter(
             KOREAN_ENDINGS.sub("", word) for text in texts for word in re.findall("[\uac00-\ud7a3]{2,}", text)
         )
-        return tuple(word for word, times in counts.most_common(count) if times > 1 and len(word) > 1)
+        return tuple(word for word, times in counts.most_common() if times > 1 and len(word) > 1 and word[-1] != "다")[
+            :count
+        ]
     if is_cjk(language):
         return _cjk_terms(texts, language, count)
     return _latin_terms(texts, language, count)
@@ -321,7 +323,7 @@ def _cjk_terms(texts: Sequence[str], language: str, count: int) -> tuple[str, ..
             counts.update(re.findall(f"[{HAN}]{{2,6}}|[\u30a0-\u30ff]{{3,12}}", text))
             continue
         for run in re.split(f"[^{HAN}{KANA}]|[{''.join(STOP_HAN)}]", text):
-            counts.update(run[start : start + size] for size in (2, 3, 4) for start in range(len(run) - size + 1))
+            counts.update(run[start : start + size] for size in (2, 3, 4, 5, 6) for start in range(len(run) - size + 1))
     frequent = {word: times for word, times in counts.items() if times >= 2}
     whole = [
         word
@@ -329,4 +331,10 @@ def _cjk_terms(texts: Sequence[str], language: str, count: int) -> tuple[str, ..
         if not any(word != longer and word in longer and other >= times * 0.7 for longer, other in frequent.items())
     ]
     whole.sort(key=lambda word: (-frequent[word] * len(word), word))
-    return tuple(whole[:count])
+    chosen: list[str] = []
+    for word in whole:
+        if len(chosen) == count:
+            break
+        if not any(word[at : at + 2] in other for other in chosen for at in range(len(word) - 1)):
+            chosen.append(word)
+    return tuple(chosen)

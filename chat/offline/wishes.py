@@ -131,13 +131,9 @@ def is_summary(question: str) -> bool:
     """Whether a summary is asked for, also by "shorter, please" after another summary."""
     if SUMMARY.search(question) or ABOUT.search(question):
         return True
-    length = (
-        SHORT.search(question)
-        or DETAILED.search(question)
-        or _SENTENCES.search(question)
-        or _PARAGRAPH.search(question)
-    )
-    return bool(length) and len(terms(question)) <= 4 and not re.search(r"[?？]", question)
+    lengths = (SHORT, DETAILED, _SENTENCES, _POINTS, _PARAGRAPH, _WORDS)
+    length = any(pattern.search(question) for pattern in lengths)
+    return length and len(terms(question)) <= 4 and not re.search(r"[?？]", question)
 
 
 def is_question(text: str) -> bool:
