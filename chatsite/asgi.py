@@ -15,34 +15,34 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from chat.turns import lifecycle
 from chat.web.routing import websocket_urlpatterns
 
+
+async def lifespan(scope: Any, receive: Any, send: Any) -> None:
+    """Begin and end with the server, for those that tell (uvicorn, granian, hypercorn; not daphne)."""
+    while True:
+        event = (await receive())["type"]
+        if event == "lifespan.startup":
+            lifecycle.begin()
+        else:
+            await lifecycle.end()
+        await send({"type": f"{event}.complete"})
+        if event == "lifespan.shutdown":
+            return
+
+
+lifecycle.install()  # Daphne's end.
+
 routes = ProtocolTypeRouter(
     {
         "http": pages,
         # A socket carries no CSRF token; its Origin is the check, and comes before the session is read.
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "lifespan": lifespan,
     }
 )
 
-lifecycle.install()
 
-
-async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Route, and see to it that this process's writer and sweep run from the first request on."""
-    if scope["type"] == "lifespan":
-        await lifespan(receive, send)
-        return
-    lifecycle.begin()
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Route; daphne announces no beginning, so the first request is one."""
+    if scope["type"] != "lifespan":
+        lifecycle.begin()
     await routes(scope, receive, send)
-
-
-async def lifespan(receive: Any, send: Any) -> None:
-    """Begin and end as servers other than daphne announce them."""
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            lifecycle.begin()
-            await send({"type": "lifespan.startup.complete"})
-        else:
-            await lifecycle.end()
-            await send({"type": "lifespan.shutdown.complete"})
-            return

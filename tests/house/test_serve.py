@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from tests.house.serving import Server, environment, manage
@@ -89,6 +90,21 @@ def test_a_signal_stops_it_cleanly_while_a_page_keeps_its_connection(start_serve
         started = time.monotonic()
         assert server.stop(how) == 0
     assert time.monotonic() - started < 3
+    assert "Traceback" not in server.output
+
+
+def test_an_open_socket_does_not_hold_up_the_end(start_server: START) -> None:
+    server = start_server()
+    with httpx.Client() as client:
+        sign_in(client, server.signin_link("alice"))
+        cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    address = f"{server.url.replace('http', 'ws')}/ws/"
+    with connect(address, origin=server.url, additional_headers={"Cookie": cookies}) as socket:  # type: ignore[arg-type]
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 3
+        with pytest.raises(ConnectionClosedError):
+            socket.recv(timeout=5)
     assert "Traceback" not in server.output
 
 
