@@ -27,6 +27,7 @@ async def serve(file: FieldFile, *, name: str, media_type: str) -> HttpResponseB
     opened = await sync_to_async(storage.open)(stored, "rb")
     shown = media_type in SHOWN_TYPES
     response = StreamingHttpResponse(_chunks(opened), content_type=media_type if shown else "application/octet-stream")
+    response._resource_closers.append(opened.close)  # type: ignore[attr-defined]
     disposition = "inline" if shown else "attachment"
     response.headers["Content-Length"] = str(size)
     response.headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{quote(name, safe='')}"
@@ -43,8 +44,5 @@ async def serve(file: FieldFile, *, name: str, media_type: str) -> HttpResponseB
 
 async def _chunks(opened: File[Any]) -> AsyncIterator[bytes]:
     # Async, since Django reads a sync iterator to its end before it sends the first byte.
-    try:
-        while chunk := await sync_to_async(opened.read)(CHUNK_BYTES):
-            yield chunk
-    finally:
-        await sync_to_async(opened.close)()
+    while chunk := await sync_to_async(opened.read)(CHUNK_BYTES):
+        yield chunk

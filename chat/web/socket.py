@@ -22,7 +22,7 @@ from django.template.loader import render_to_string
 from chat.models import Turn, User
 from chat.rendering.answer import response_html
 from chat.rendering.views import ToastView, foot_view, render_foot, render_turn, turn_view
-from chat.turns import lifecycle, notices
+from chat.turns import notices
 from chat.turns.hub import Tab, hub
 from chat.web.access import conversation_for, turn_for
 from chat.web.actions import title_swap, toast_swap
@@ -42,7 +42,6 @@ class TabSocket(AsyncWebsocketConsumer):
             await self.accept()
             await self.close(SIGNED_OUT)
             return
-        lifecycle.begin()
         self.looking = ""
         self.name = self._tab_name()
         self.tab = Tab(self.send)
