@@ -19,3 +19,5 @@ admin.site.site_header = "Review and settings"
 admin.site.site_title = "Review and settings"
 admin.site.index_title = "Review and settings"
 admin.site.site_url = "/"
+# Four lists need no second menu, and transcripts need the width.
+admin.site.enable_nav_sidebar = False

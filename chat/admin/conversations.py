@@ -15,6 +15,7 @@ from django.db.models.fields.files import FieldFile
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -65,7 +66,7 @@ class ConversationAdmin(ReadOnly, BaseAdmin):
         "turn_total",
         "tokens_in",
         "tokens_out",
-        "last_activity_at",
+        "last_activity",
         "problems",
     )
     list_filter = (
@@ -87,6 +88,9 @@ class ConversationAdmin(ReadOnly, BaseAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return WithFigures
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Conversations", **(extra_context or {})})
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Conversation], search_term: str
@@ -118,6 +122,10 @@ class ConversationAdmin(ReadOnly, BaseAdmin):
     @admin.display(description="tokens out", ordering=token_sum("output_tokens"))
     def tokens_out(self, conversation: Any) -> str:
         return f"{conversation.figures.output_tokens:,}"
+
+    @admin.display(description="last activity", ordering="last_activity_at")
+    def last_activity(self, conversation: Conversation) -> str:
+        return f"{timezone.localtime(conversation.last_activity_at):%Y-%m-%d %H:%M}"
 
     @admin.display(description="problems", ordering=has_problems())
     def problems(self, conversation: Any) -> str | SafeString:

@@ -21,6 +21,10 @@ class Figures:
     output_tokens: int = 0
     has_problems: bool = False
 
+    @property
+    def tokens(self) -> str:
+        return f"{self.input_tokens:,} in, {self.output_tokens:,} out"
+
 
 def turn_count() -> Coalesce:
     turns = Turn.objects.filter(conversation=OuterRef("pk")).order_by().values("conversation")

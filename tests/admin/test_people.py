@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission
@@ -97,6 +99,45 @@ def test_a_person_with_conversations_is_not_deleted(admin_client: Client, alice:
     admin_client.post(reverse("admin:chat_user_delete", args=[alice.pk]), {"post": "yes"})
     assert User.objects.filter(pk=alice.pk).exists()
     assert Conversation.objects.exists()
+
+
+# Sign-in links
+
+
+def signin_link(client: Client, person: User) -> str:
+    """The path of the link that the page shows."""
+    page = client.post(reverse("admin:chat_user_signin_link", args=[person.pk]))
+    assert page.status_code == 200
+    assert page.headers["Cache-Control"].startswith("max-age=0")
+    return urlsplit(page.context["link"]).path
+
+
+def test_a_link_from_the_admin_signs_its_person_in_once(peter_client: Client, client: Client, alice: User) -> None:
+    button = reverse("admin:chat_user_signin_link", args=[alice.pk])
+    assert button in peter_client.get(reverse("admin:chat_user_change", args=[alice.pk])).content.decode()
+    link = signin_link(peter_client, alice)
+    client.post(link)
+    assert client.session["_auth_user_id"] == str(alice.pk)
+    assert Client().post(link).status_code == 410
+
+
+@pytest.mark.parametrize("who", ["rita", "admin_user"])
+def test_who_manages_people_makes_no_link_for_staff(
+    request: pytest.FixtureRequest, peter_client: Client, who: str
+) -> None:
+    person: User = request.getfixturevalue(who)
+    assert peter_client.post(reverse("admin:chat_user_signin_link", args=[person.pk])).status_code == 403
+
+
+def test_a_link_is_made_by_post_and_by_those_who_change_people(
+    peter_client: Client, rita_client: Client, alice_client: Client, alice: User
+) -> None:
+    where = reverse("admin:chat_user_signin_link", args=[alice.pk])
+    assert peter_client.get(where).status_code == 405
+    assert rita_client.post(where).status_code == 403
+    assert alice_client.post(where).status_code == 302
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    assert peter_client.post(where).status_code == 404
 
 
 # The group
