@@ -1,6 +1,6 @@
 // Which conversation is shown: the tab's title, and the mark in the sidebar.
 
-import { byId, currentConversation, onChange } from "./page.js";
+import { announce, byId, currentConversation, onChange } from "./page.js";
 
 let shown = currentConversation();
 
@@ -13,6 +13,9 @@ onChange(() => {
   markCurrent(id);
   if (id !== shown) {
     shown = id;
+    announce(document.title);
+    // What had the focus went with the old conversation. On a desk the composer takes it next.
+    if (document.activeElement === document.body) byId("main").focus({ preventScroll: true });
     document.dispatchEvent(new CustomEvent("chat:opened", { detail: { conversation: id } }));
   }
 });

@@ -5,6 +5,7 @@ import { byId, csrfToken, on, showProblem } from "./page.js";
 
 const RETRIES = 3;
 const FIRST_PAUSE = 1_000;
+const SIGNED_OUT = "You are signed out. Reload the page; what you wrote is kept.";
 const BROKEN_OFF = "The upload broke off.";
 
 const uploads = new Map();
@@ -42,6 +43,8 @@ class Upload {
       const answer = await this.put();
       switch (answer.status) {
         case 200:
+          // A sign-in page is an answer, too.
+          if (!answer.responseURL.endsWith(this.chip.dataset.uploadUrl)) throw new Refused(SIGNED_OUT);
           this.replaceChip(answer.responseText);
           return true;
         case 204:
