@@ -43,7 +43,7 @@ class FakeClient:
     began: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def upload_file(self, path: Path, filename: str, media_type: str, purpose: str) -> dict[str, Any]:
-        self.uploads.append((filename, media_type, purpose, path.read_bytes()))  # noqa: ASYNC240
+        self.uploads.append((filename, media_type, purpose, path.read_bytes()))
         self.began.set()
         if self.gate is not None:
             await self.gate.wait()
@@ -117,7 +117,7 @@ async def test_a_small_pdf_travels_inside_the_request(
     part = await content_part(attachment, provider=provider, client=client, dialect=AZURE)
 
     assert (part["type"], part["filename"]) == ("input_file", "report.pdf")
-    assert data_of(part["file_data"]) == ("application/pdf", document.read_bytes())  # noqa: ASYNC240
+    assert data_of(part["file_data"]) == ("application/pdf", document.read_bytes())
     assert sorted(part) == ["file_data", "filename", "type"]
     assert client.uploads == []
 
@@ -183,7 +183,7 @@ async def test_a_larger_pdf_is_uploaded_and_named_by_its_id(
     part = await content_part(attachment, provider=provider, client=client, dialect=AZURE)
 
     assert part == {"type": "input_file", "file_id": "assistant-1"}
-    content = document.read_bytes()  # noqa: ASYNC240
+    content = document.read_bytes()
     assert client.uploads == [("report.pdf", "application/pdf", "assistants", content)]
 
 
@@ -396,7 +396,7 @@ async def test_a_storage_without_paths_lends_a_copy(
 
     await content_part(attachment, provider=by_id, client=client, dialect=AZURE)
 
-    assert client.uploads[0][3] == document.read_bytes()  # noqa: ASYNC240
+    assert client.uploads[0][3] == document.read_bytes()
 
 
 # As text
