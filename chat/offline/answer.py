@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import arithmetic, calls, pictures, showcase, titles, wishes
-from .documents import Document, Sentence, Unreadable, from_text, read
+from .documents import Document, Sentence, Unreadable, from_pages, from_text, pages_sent_as_text, read
 from .intake import BLOB
 from .language import language_of
 from .narration import Answer, Musing, Piece, Speech, estimate_tokens
@@ -30,6 +30,8 @@ class Attached:
     blob: Blob | None
     """None for an image behind an address, which is not fetched."""
     is_image: bool
+    pages: tuple[str, ...] = ()
+    """Of a document that came as text, from a client whose provider takes no PDF."""
 
 
 @dataclass
@@ -100,7 +102,8 @@ def _talk(body: Json, items: Iterable[Json]) -> Talk:
             outputs = []
             if not said or said[-1].role != item["role"]:
                 said.append(Said(item["role"]))
-            said[-1].text = "\n\n".join(filter(None, (said[-1].text, _text(item["content"]))))
+            own_words = [part for part in item["content"] if _as_text(part) is None]
+            said[-1].text = "\n\n".join(filter(None, (said[-1].text, _text(own_words))))
             said[-1].files += _files(item["content"])
     return Talk(
         "\n".join(filter(None, instructions)), said, outputs, body.get("tools") or [], body.get("tool_choice") or "auto"
@@ -123,7 +126,14 @@ def _files(parts: Iterable[Json]) -> list[Attached]:
         elif part["type"] == "input_file":
             blob = part[BLOB]
             files.append(Attached(part.get("filename") or "file", blob, _is_picture(blob)))
+        elif (document := _as_text(part)) is not None:
+            files.append(document)
     return files
+
+
+def _as_text(part: Json) -> Attached | None:
+    sent = pages_sent_as_text(part["text"]) if part["type"] == "input_text" else None
+    return Attached(sent[0], None, False, sent[1]) if sent else None
 
 
 def _is_picture(blob: Blob) -> bool:
@@ -266,6 +276,8 @@ def _open(files: Iterable[Attached]) -> tuple[list[tuple[str, Document]], list[t
     documents: list[tuple[str, Document]] = []
     unreadable: list[tuple[str, Unreadable]] = []
     for file in files:
+        if file.pages:
+            documents.append((file.name, from_pages(file.pages)))
         if file.is_image or file.blob is None:
             continue
         try:

@@ -19,6 +19,7 @@ from .language import CJK, CJK_CHAR, language_of, sentence_spans
 from .store import Blob
 
 LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
+MAX_TEXT_BYTES = 4 * 1024 * 1024  # of a text file; more than a thousand pages
 _TERMINAL = re.compile(r"""[.!?…。！？:：]["'”’»)\]」』）]*$""")
 _BULLET = re.compile(r"^(?:[•●▪◦‣·*–—-]|\(?\d{1,2}[.)]|\(?[a-z][.)])\s+")
 _NUMBERED = re.compile(
@@ -46,6 +47,11 @@ _PAGE_NUMBER = re.compile(
 )
 
 
+# As `files.delivery` writes a PDF for a provider that takes none.
+_SENT_AS_TEXT = re.compile(r"Text of the attached file “(?P<name>[^\n]+)”:\n\n(?=\[page [1-9]\d{0,3}\]\n)")
+_PAGE_MARK = re.compile(r"^\[page ([1-9]\d{0,3})\]\n", re.MULTILINE)
+
+
 class Unreadable(Exception):
     """The file has no text to work with. `reason`: "broken", "scanned" or "kind"."""
 
@@ -68,8 +74,10 @@ class Sentence:
     """The first of its paragraph."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Document:
+    """Compared by identity, so that what is worked out from it can be kept beside it."""
+
     sentences: tuple[Sentence, ...]
     headings: tuple[str, ...]
     language: str
@@ -92,6 +100,31 @@ def from_text(text: str) -> Document:
     return _structure([text], has_pages=False)
 
 
+@lru_cache(maxsize=16)
+def from_pages(texts: tuple[str, ...]) -> Document:
+    """A document of pages that came as text."""
+    return _structure(list(texts), has_pages=True)
+
+
+def pages_sent_as_text(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """Name and pages of a PDF that a client sent as its text; None when `text` is something else.
+
+    Pages without text are left out by the client and come back empty, so that the others keep their numbers.
+    """
+    heading = _SENT_AS_TEXT.match(text)
+    if heading is None:
+        return None
+    _, *found = _PAGE_MARK.split(text[heading.end() :])
+    pages: list[str] = []
+    for number, page in zip(map(int, found[::2]), found[1::2], strict=True):
+        # A line of the document itself may look like a mark: marks count upwards.
+        if number > len(pages):
+            pages += [*[""] * (number - len(pages) - 1), page]
+        else:
+            pages[-1] += f"[page {number}]\n{page}"
+    return heading["name"], tuple(pages)
+
+
 def _is_pdf(blob: Blob) -> bool:
     with blob.path.open("rb") as file:
         return b"%PDF-" in file.read(1024)
@@ -112,7 +145,8 @@ def _read(path: Path, sha256: str, is_pdf: bool) -> Document:
 
 
 def _plain_text(path: Path) -> str:
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        data = file.read(MAX_TEXT_BYTES)
     if b"\0" in data[:4096]:
         raise Unreadable("kind")
     return data.decode("utf-8-sig", "replace")
