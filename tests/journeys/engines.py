@@ -1,0 +1,58 @@
+"""The embedded engine as a process of its own: a provider that only speaks the wire."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.house.serving import ROOT, STOP_SECONDS, environment
+
+
+class Engine:
+    """`manage.py offline_engine`. Like any provider it may be away, forget, or refuse a key."""
+
+    def __init__(self, folder: Path, dialect: str = "openai", *, pace: float = 0.006, options: tuple[str, ...] = ()):
+        self.dialect = dialect
+        self.env = environment(folder / "engine")
+        self.arguments = ["--dialect", dialect, "--pace", str(pace), *options]
+        self.port = "0"
+        self.start()
+
+    def start(self) -> None:
+        """Start with an empty memory, on the port that it had before. Returns when it answers."""
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "offline_engine", "--port", self.port, *self.arguments],
+            cwd=ROOT,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self.process.stdout
+        ready = self.process.stdout.readline()
+        found = re.match(r"ready on (http://127\.0\.0\.1:(\d+)/v1/)", ready)
+        assert found, f"the engine said {ready!r}"
+        self.url, self.port = found[1], found[2]
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(STOP_SECONDS)
+        assert self.process.stdout
+        self.process.stdout.close()
+
+    def forget(self) -> None:
+        """Lose every response and file, as a provider does when its time is over."""
+        self.stop()
+        self.start()
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """What an operator sets to use it."""
+        return {
+            "RESPONSES_BASE_URL": self.url,
+            "RESPONSES_MODELS": "embedded-engine",
+            "RESPONSES_DIALECT": self.dialect,
+            **more,
+        }
