@@ -26,7 +26,7 @@ from chat.rendering.live import LiveResponse
 from chat.rendering.views import FootView, foot_view, render_foot
 from chat.responses.client import Client
 from chat.responses.dialects import Dialect
-from chat.responses.errors import PreviousResponseNotFound, ResponsesError
+from chat.responses.errors import InvalidRequest, NotFound, PreviousResponseNotFound, Refused, ResponsesError
 from chat.responses.fold import Draft
 from chat.turns import notices
 from chat.turns.db import in_db
@@ -64,6 +64,7 @@ class Job:
     client: Client | None = None
     request_id: str = ""
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files_renewed: bool = False
 
 
 def start(asked: Asked) -> None:
@@ -173,19 +174,41 @@ async def _answer(job: Job, live: LiveTurn) -> Outcome:
     provider = job.turn.deployment.provider
     writer.begin(job.response.pk, job.live.draft)
     job.client = engines.client_for(provider)
-    plan = await in_db(history.plan, job.turn, provider, job.dialect)
-    try:
-        await _stream(job, live, plan)
-    except PreviousResponseNotFound as error:
-        if not plan.previous_response_id:
-            raise
-        logger.info("response %s: %s; sending the whole history instead", job.response.pk, error)
-        job.live.restart()
-        writer.begin(job.response.pk, job.live.draft)
-        await _stream(job, live, await in_db(history.plan, job.turn, provider, job.dialect, chain=False))
+    plan: history.Plan | None = await in_db(history.plan, job.turn, provider, job.dialect)
+    while plan is not None:
+        try:
+            await _stream(job, live, plan)
+            break
+        except Refused as error:
+            plan = await _mended(job, plan, error)
+            if plan is None:
+                raise
+            logger.info("response %s: %s; asking in another way", job.response.pk, error)
+            job.live.restart()
+            writer.begin(job.response.pk, job.live.draft)
     if not job.live.draft.terminal_seen:
         await _fetch_once(job, live)
     return _outcome(job)
+
+
+async def _mended(job: Job, plan: history.Plan, error: Refused) -> history.Plan | None:
+    """Another way to ask, for what a provider may have forgotten. Each is tried once; None when there is none."""
+    assert job.turn.deployment is not None
+    provider = job.turn.deployment.provider
+    if isinstance(error, PreviousResponseNotFound):
+        if not plan.previous_response_id:
+            return None
+        return await in_db(history.plan, job.turn, provider, job.dialect, chain=False)
+    if job.files_renewed or not isinstance(error, InvalidRequest | NotFound):
+        return None
+    lost = [pk for pk, part in job.parts.items() if part.get("file_id") and str(part["file_id"]) in str(error)]
+    if not lost:
+        return None
+    job.files_renewed = True
+    for attachment in await in_db(_attachments, lost):
+        await delivery.vanished(attachment, provider)
+        del job.parts[str(attachment.pk)]
+    return plan
 
 
 async def _stream(job: Job, live: LiveTurn, plan: history.Plan) -> None:

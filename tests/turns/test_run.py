@@ -7,12 +7,14 @@ import logging
 import uuid
 from collections.abc import Callable
 
+import httpx
 import pytest
 from asgiref.sync import sync_to_async
+from django.core.files.base import ContentFile
 
 from chat.conversations import keep
-from chat.conversations.ask import Asked
-from chat.models import Conversation, Response, Status, Turn
+from chat.conversations.ask import Asked, Question, ask
+from chat.models import Attachment, Conversation, Deployment, Provider, Response, Status, Turn, User
 from chat.rendering.answer import response_html
 from chat.turns import run
 from chat.turns.hub import Tab, hub
@@ -264,6 +266,41 @@ async def test_a_tab_sees_the_answer_grow_and_end(upstream: Script, put: Put) ->
     assert 'data-status="completed"' in page.part(f"t{turn}-foot")
     assert not page.missed
     assert (await Turn.objects.aget(pk=turn)).status == Status.COMPLETED
+
+
+async def test_a_file_that_the_provider_lost_is_uploaded_again_once(
+    upstream: Script, put: Put, owner: User, deployment: Deployment
+) -> None:
+    lost = {"error": {"message": "File 'file-1' was not found.", "param": "input", "code": "invalid_value"}}
+    script = upstream(
+        Reply(events=text_events(["One."])), Reply(status=400, body=lost), Reply(events=text_events(["Two."]))
+    )
+    uploads: list[str] = []
+
+    def uploaded(request: httpx.Request) -> httpx.Response:
+        uploads.append(f"file-{len(uploads) + 1}")
+        return json_reply({"id": uploads[-1], "object": "file", "status": "processed", "purpose": "user_data"})
+
+    script.by_path["/v1/files"] = uploaded
+    attachment = await sync_to_async(pdf_of)(owner, deployment)
+    first = await answer(await sync_to_async(ask)(owner, None, Question("Read", uuid.uuid4(), [attachment.pk])))
+    assert (first.status, uploads) == (Status.COMPLETED, ["file-1"])
+    again = Question("Again", uuid.uuid4(), [attachment.pk])
+    second = await answer(await sync_to_async(ask)(owner, first.turn.conversation, again))
+    assert (second.status, second.text, uploads) == (Status.COMPLETED, "Two.", ["file-1", "file-2"])
+    ids = [request["input"][-1]["content"][0]["file_id"] for request in script.requests]
+    assert ids == ["file-1", "file-1", "file-2"]
+    assert second.input[-1]["content"][0] == {"type": "attachment", "id": str(attachment.pk)}
+
+
+def pdf_of(owner: User, deployment: Deployment) -> Attachment:
+    """A stored PDF, with a provider that takes files by id alone."""
+    Provider.objects.filter(pk=deployment.provider_id).update(file_policy=Provider.FilePolicy.FILE_ID)
+    attachment = Attachment(owner=owner, name="a.pdf", status=Attachment.Status.READY, media_type="application/pdf")
+    attachment.file.save("a.pdf", ContentFile(b"%PDF-1.4"), save=False)
+    attachment.size, attachment.sha256 = 8, "0" * 64
+    attachment.save()
+    return attachment
 
 
 def watching(page: Page, turn: int) -> tuple[asyncio.Task[None], Callable[[], asyncio.Future[None]]]:
