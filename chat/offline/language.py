@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 KANA = "\u3040-\u30ff\u31f0-\u31ff"
@@ -340,6 +341,7 @@ _SUFFIXES = [
 ]
 
 
+@lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
     """Cut one common ending. Crude on purpose: it is used for matching, never shown."""
     word = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))

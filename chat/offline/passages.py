@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .documents import Document, Sentence
 from .language import terms
@@ -82,7 +83,7 @@ def find(document: Document, question: str, count: int = 3) -> list[Passage]:
     wanted = question_terms(question, document.language)
     if not wanted or not document.sentences:
         return []
-    index = _Index(document)
+    index = _index(document)
     expanded = [index.known(term) for term in wanted]
     weights = [max((index.weight(form) for form in forms), default=index.absent_weight) for forms in expanded]
     own = [index.score(position, expanded, weights) for position in range(len(document.sentences))]
@@ -123,6 +124,11 @@ def _span(sentences: Sequence[Sentence], own: Sequence[float], position: int, us
     return sorted(span)
 
 
+@lru_cache(maxsize=8)
+def _index(document: Document) -> _Index:
+    return _Index(document)
+
+
 class _Index:
     def __init__(self, document: Document) -> None:
         self.bags = [Counter(terms(sentence.text, document.language)) for sentence in document.sentences]
@@ -132,9 +138,9 @@ class _Index:
 
     def known(self, term: str) -> list[str]:
         """The term as the document has it; failing that, words that begin alike."""
-        if term in self.frequency or len(term) < 5:
+        if term in self.frequency or len(term) < 6:
             return [term] if term in self.frequency else []
-        start = term[: max(4, len(term) - 2)]
+        start = term[: max(5, len(term) - 2)]
         return [other for other in self.frequency if other.startswith(start) and abs(len(other) - len(term)) <= 3]
 
     def weight(self, term: str) -> float:

@@ -20,6 +20,7 @@ from .language import CJK_CHAR, HAN, KANA, KOREAN_ENDINGS, STOP, STOP_HAN, is_cj
 
 Vector = dict[str, float]
 
+MAX_SENTENCES = 6_000  # longer books are thinned evenly: a summary is wanted within seconds
 COVERED_SHARE = 0.7  # of the sentences are owed to stretches of the document; the rest are the best anywhere
 REDUNDANT = 0.55  # cosine above which a sentence repeats another
 WEAK_OPENERS = re.compile(
@@ -74,6 +75,9 @@ def summarise(document: Document, wanted: Wanted) -> Summary:
     prose = document.prose
     if wanted.page is not None:
         prose = [sentence for sentence in prose if sentence.page == wanted.page]
+    prose = list({sentence.text: sentence for sentence in reversed(prose)}.values())[::-1]
+    if len(prose) > MAX_SENTENCES:
+        prose = prose[:: -(-len(prose) // MAX_SENTENCES)]
     if not prose:
         return Summary((), (), ())
     scored = _Scored(prose, document)
@@ -166,7 +170,7 @@ class _Scored:
 
 
 def _stretches(length: int, count: int) -> list[range]:
-    edges = [round(length * step / count) for step in range(count + 1)]
+    edges = [round(length * step / count) for step in range(count + 1)] if count > 0 else []
     return [range(start, end) for start, end in pairwise(edges) if end > start]
 
 

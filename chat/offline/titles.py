@@ -98,4 +98,4 @@ def title(text: str) -> str:
     while len(words) > 3 and words[-1].lower().strip(",") in _DANGLING:
         words.pop()
     short = " ".join(words).strip(" ,.-–—")[:60]
-    return short[:1].upper() + short[1:] if short else "New conversation"
+    return short[:1].upper() + short[1:] if re.search(r"\w", short) else "New conversation"

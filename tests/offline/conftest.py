@@ -92,5 +92,3 @@ def inline_file(name: str, data: bytes, media_type: str) -> Json:
 def text_of(response: Json) -> str:
     texts = [part["text"] for item in response["output"] if item["type"] == "message" for part in item["content"]]
     return "".join(texts)
-
-
