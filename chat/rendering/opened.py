@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from markdown_it.rules_block.table import MAX_AUTOCOMPLETED_CELLS
 from markdown_it.token import Token
 
 from chat.rendering.blocks import Env, html_of, parser, top_level
@@ -37,7 +38,10 @@ class OpenBlock:
         self._shape: Whole = Whole(references)
 
     def grow(self, new: str) -> None:
-        self.text += new
+        # With one reference left the string grows in place, instead of being copied at each delta.
+        text, self.text = self.text, ""
+        text += new
+        self.text = text
         self._html = None
 
     def html(self) -> str:
@@ -93,8 +97,25 @@ def _closing_fence(markup: str) -> re.Pattern[str]:
     return re.compile(rf"^ {{0,3}}{re.escape(markup)}{re.escape(markup[0])}*[ \t]*$", re.MULTILINE)
 
 
-def _tail(text: str) -> str:
-    return f'<p class="md-tail">{escape(text)}</p>' if text.strip() else ""
+_LAST_TEXT = re.compile(r"</p>(?:</li>|</[uo]l>|</blockquote>|\n)*\Z|</li>(?:</li>|</[uo]l>|\n)*\Z")
+
+
+class _Shown:
+    """HTML, and what was written since as text behind its last words."""
+
+    def __init__(self, html: str, upto: int) -> None:
+        self.upto = upto
+        # The pattern would be tried at each tag of the block; it can only be met near its end.
+        found = _LAST_TEXT.search(html, max(0, len(html) - 200))
+        cut = found.start() if found else len(html)
+        self._head, self._foot = html[:cut], html[cut:]
+        self._around = ("", "") if found else ('<p class="md-tail">', "</p>")
+
+    def html(self, tail: str = "") -> str:
+        if not tail.strip():
+            return self._head + self._foot
+        before, after = self._around
+        return "".join((self._head, before, escape(tail), after, self._foot))
 
 
 class Whole:
@@ -106,8 +127,7 @@ class Whole:
         self._references = references
         self.start = 0
         self._spent = 0
-        self._rendered = ""
-        self._rendered_to = 0
+        self._shown = _Shown("", 0)
 
     def may_have_ended(self, text: str, checked_to: int, end: int) -> bool:
         """Tell whether it is worth a look; a look costs as much as there is to read."""
@@ -148,11 +168,11 @@ class Whole:
 
     def html(self, text: str) -> str:
         size = len(text) - self.start
-        if size > SMALL and (len(text) - self._rendered_to) * STEP < size:
-            return self._rendered + _tail(text[self._rendered_to :])
-        self._rendered = self._render(text)
-        self._rendered_to = len(text)
-        return self._rendered
+        if size <= SMALL:
+            return self._render(text)
+        if (len(text) - self._shown.upto) * STEP >= size:
+            self._shown = _Shown(self._render(text), len(text))
+        return self._shown.html(text[self._shown.upto :])
 
     def _render(self, text: str) -> str:
         blocks, env = self._parsed(text[self.start :])
@@ -168,22 +188,25 @@ class Fence(Whole):
 
     def __init__(self, references: dict[str, Any], token: Token, start: int) -> None:
         super().__init__(references)
-        self._body = start
+        self._body = self._read_to = start
         self._closing = _closing_fence(token.markup)
         self._may_close = re.compile(rf" {{0,3}}{re.escape(token.markup[0])}+[ \t]*")
-        self._rendered = code_head(language_of(token.info))
-        self._rendered_to = start
+        self._html = code_head(language_of(token.info))
+        self._html_to = start
 
     def may_have_ended(self, text: str, checked_to: int, end: int) -> bool:
-        return self._closing.search(text, checked_to, end) is not None
+        found = self._closing.search(text, self._read_to, end)
+        self._read_to = end
+        return found is not None
 
     def html(self, text: str) -> str:
         line = text.rfind("\n", self._body) + 1
         to = line if line and self._may_close.fullmatch(text, line) else len(text)
-        if to > self._rendered_to:
-            self._rendered += escape(text[self._rendered_to : to])
-            self._rendered_to = to
-        return self._rendered + CODE_TAIL
+        if to > self._html_to:
+            html, self._html = self._html, ""
+            html += escape(text[self._html_to : to])
+            self._html, self._html_to = html, to
+        return self._html + CODE_TAIL
 
 
 class List(Whole):
@@ -205,7 +228,7 @@ class List(Whole):
         if _is_loose(block) and not self._is_loose:
             self._is_loose = True
             if self._items:
-                self._items, self.start = "", 0
+                self._tag, self._items, self.start = "", "", 0
                 block = self.structure(text, end)[0]
                 lines = self.source(text, end).split("\n")[:-1]
         last = max(_lines_of(token)[0] for token in block if token.type == "list_item_open" and token.level == 1)
@@ -213,23 +236,28 @@ class List(Whole):
         if place > self.start and last > _lines_of(block[0])[0]:
             blocks, env = self._parsed(text[self.start : place], is_open=False)
             self._keep(html_of(self._spaced(blocks[0]), env))
-            self.start = self._rendered_to = place
+            self.start = place
         return self
 
     def _keep(self, html: str) -> None:
         tag, inner, _ = _split(html)
-        self._tag = self._tag if self._items else tag
-        self._items += inner
+        self._tag = self._tag or tag
+        items, self._items = self._items, ""
+        items += inner
+        self._items = items
 
     def _render(self, text: str) -> str:
         blocks, env = self._parsed(text[self.start :])
         if not blocks or blocks[0][0].type != self._kind:
-            return self._tag + self._items + f"</{self._tag[1:3]}>" + _tail(text[self.start :]) if self._items else ""
+            known = self._tag + self._items + f"</{self._tag[1:3]}>" if self._items else ""
+            return _Shown(known, 0).html(text[self.start :])
         html = html_of(self._spaced(blocks[0]), env)
         if self._items:
             _, inner, closing = _split(html)
-            html = self._tag + self._items + inner + closing
-        return html + "".join(html_of(block, env) for block in blocks[1:])
+            html = "".join((self._tag, self._items, inner, closing))
+        if len(blocks) > 1:
+            html += "".join(html_of(block, env) for block in blocks[1:])
+        return html
 
     def _spaced(self, block: list[Token]) -> list[Token]:
         """One blank line between two items spaces all of them."""
@@ -257,9 +285,13 @@ class Table(Whole):
         super().__init__(references)
         body = text.index("\n", text.index("\n", start) + 1) + 1
         self._head = text[start:body]
-        self.start = self._shown_to = body
-        self._rows = self._shown = ""
+        self.start = body
+        self._rows = ""
+        self._rows_shown = 0
         self._before, self._after = self._frame()
+        self._shown = _Shown(self._before + self._after, body)
+        # Where the parser may end a table, because it had to fill in too many cells, all of it is read.
+        self._rows_left = MAX_AUTOCOMPLETED_CELLS // self._before.count("<th")
 
     def _frame(self) -> tuple[str, str]:
         blocks, env = self._parsed(self._head, is_open=False)
@@ -279,6 +311,9 @@ class Table(Whole):
     def settled(self, text: str, end: int, block: list[Token], lines: list[str]) -> Whole:
         blocks, env = self._parsed(self.source(text, end), is_open=False)
         html = html_of(blocks[0], env)
+        self._rows_left -= html.count("<tr>") - 1
+        if self._rows_left < 0:
+            return Whole(self._references)
         body = html.find("<tbody>")
         if body >= 0:
             self._rows += html[body + len("<tbody>") : html.rindex("</tbody>")].lstrip("\n")
@@ -287,7 +322,8 @@ class Table(Whole):
 
     def html(self, text: str) -> str:
         # The browser is sent the whole table each time, so a long one is shown in larger steps.
-        if len(self._rows) <= SMALL or (len(self._rows) - len(self._shown)) * STEP >= len(self._rows):
-            self._shown, self._shown_to = self._rows, self.start
-        rows = f"<tbody>\n{self._shown}</tbody>\n" if self._shown else ""
-        return self._before + rows + self._after + _tail(text[self._shown_to : self.start])
+        unseen = len(self._rows) - self._rows_shown
+        if unseen and (len(self._rows) <= SMALL or unseen * STEP >= len(self._rows)):
+            html = "".join((self._before, "<tbody>\n", self._rows, "</tbody>\n", self._after))
+            self._shown, self._rows_shown = _Shown(html, self.start), len(self._rows)
+        return self._shown.html(text[self._shown.upto : self.start])

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
-from markdown_it.rules_block import StateBlock
+from markdown_it.rules_block import StateBlock, table
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
@@ -24,8 +24,9 @@ from chat.rendering.escape import escape
 from chat.rendering.highlight import highlight
 
 # Containers deeper than this are shown as text; a list item counts two.
-MAX_BLOCK_DEPTH = 24
+MAX_BLOCK_DEPTH = 18
 MAX_INLINE_DEPTH = 16
+MAX_COLUMNS = 64
 MAX_INLINE_MATH = 2_000
 MAX_URL = 2_000
 MAX_LANGUAGE = 30
@@ -36,9 +37,10 @@ _INERT = re.compile(r"(?:[#/]|\.\.?/|sandbox:|data:image/)", re.IGNORECASE)
 
 
 def build_parser() -> MarkdownIt:
-    options = {"html": False, "xhtmlOut": False, "tasklists": True, "maxNesting": 2 * MAX_BLOCK_DEPTH}
+    options = {"html": False, "xhtmlOut": False, "tasklists": True, "maxNesting": MAX_BLOCK_DEPTH + 2}
     md = MarkdownIt("commonmark", options, renderer_cls=AnswerRenderer).enable(["table", "strikethrough"])
     md.validateLink = _is_link_or_inert  # type: ignore[method-assign]
+    md.block.ruler.at("table", narrow_table, {"alt": ["paragraph", "reference"]})
     md.block.ruler.before("table", "too_deep", too_deep)
     md.block.ruler.before("fence", "math_block", math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     md.inline.ruler.before("escape", "math_inline", math_inline)
@@ -65,6 +67,13 @@ def too_deep(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     _push_paragraph(state, start, line)
     state.tokens[-2].type = "plain"
     return True
+
+
+def narrow_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A table of a width that a page can show; short rows of a wide one are filled up, which costs."""
+    if start + 2 > end or state.src.count("|", state.bMarks[start + 1], state.eMarks[start + 1]) > MAX_COLUMNS + 1:
+        return False
+    return table(state, start, end, silent)
 
 
 _MATH_CLOSER = {"$$": "$$", "\\[": "\\]"}
