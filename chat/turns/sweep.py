@@ -1,9 +1,10 @@
-"""Runs whose process died: found by their silent lease, closed as interrupted, their text kept."""
+"""What died on the way: runs by their silent lease, closed as interrupted with their text; uploads nobody ended."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from chat.files import intake
 from chat.models import Response, Status, Turn
 from chat.models.conversations import LIVE
 from chat.rendering.answer import segments
@@ -21,13 +23,19 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 15.0
 SWEEP_SECONDS = 5.0
+UPLOADS_SWEEP_SECONDS = 3600.0
+UNFINISHED_UPLOADS_LIVE = timedelta(days=1)
 
 
 async def run(running: Callable[[], Sequence[int]]) -> None:
     """Sweep now and every few seconds until cancelled. `running` names the turns of this process."""
+    uploads_due = 0.0
     while True:
         try:
             await in_db(sweep, running())
+            if time.monotonic() >= uploads_due:
+                await in_db(intake.sweep, UNFINISHED_UPLOADS_LIVE)
+                uploads_due = time.monotonic() + UPLOADS_SWEEP_SECONDS
         except DatabaseError:
             logger.exception("the sweep failed; trying again")
         await asyncio.sleep(SWEEP_SECONDS)
