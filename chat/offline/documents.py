@@ -91,8 +91,11 @@ class Document:
 
 
 def read(blob: Blob) -> Document:
-    """Raises Unreadable."""
-    return _read(blob.path, blob.sha256, _is_pdf(blob))
+    """Raises Unreadable, also for a file that has left the store over its ceiling."""
+    try:
+        return _read(blob.path, blob.sha256, _is_pdf(blob))
+    except OSError as error:
+        raise Unreadable("broken") from error
 
 
 def from_text(text: str) -> Document:

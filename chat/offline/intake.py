@@ -148,13 +148,43 @@ def _check_options(body: Json, wire: Wire) -> None:
     for name, top in (("temperature", 2), ("top_p", 1)):
         if body.get(name) is not None and not 0 <= body[name] <= top:
             raise bad_value(name, f"Invalid '{name}': expected a value between 0 and {top}.", "decimal_out_of_range")
-    for tool in body.get("tools") or ():
-        if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
-            raise bad_value("tools", "Missing required parameter: 'tools[].type'.", "missing_required_parameter")
+    _check_tools(body)
+    _check_format(body)
     if body.get("background") and not wire.stateful:
         raise bad_value("background", "Unsupported parameter: 'background'.", "unsupported_parameter")
     if body.get("background") and body.get("store") is False:
         raise bad_value("background", "Background mode requires 'store' to be true.")
+
+
+def _check_tools(body: Json) -> None:
+    for index, tool in enumerate(body.get("tools") or ()):
+        if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
+            text = f"Missing required parameter: 'tools[{index}].type'."
+            raise bad_value(f"tools[{index}].type", text, "missing_required_parameter")
+        if tool["type"] == "function":
+            _require_text(tool, "name", f"tools[{index}]")
+            if tool.get("parameters") is not None:
+                _check_schema(tool["parameters"], f"tools[{index}].parameters")
+
+
+def _check_format(body: Json) -> None:
+    shape = (body.get("text") or {}).get("format")
+    if shape is None:
+        return
+    if not isinstance(shape, dict) or shape.get("type") not in ("text", "json_object", "json_schema"):
+        raise bad_value(
+            "text.format", "Invalid value: 'text.format'. Supported types are: text, json_object, json_schema."
+        )
+    if shape["type"] == "json_schema":
+        _check_schema(shape.get("schema"), "text.format.schema")
+
+
+def _check_schema(schema: Any, param: str) -> None:
+    """As far as the engine reads a schema: an object with named properties and a list of required names."""
+    required = schema.get("required") if isinstance(schema, dict) else 0
+    names = required is None or (isinstance(required, list) and all(isinstance(name, str) for name in required))
+    if not names or not isinstance(schema.get("properties") or {}, dict):
+        raise bad_value(param, f"Invalid schema for '{param}'.", "invalid_schema")
 
 
 def _previous(body: Json, wire: Wire, store: Store) -> Kept | None:

@@ -167,10 +167,15 @@ class Store:
 
     @property
     def folder(self) -> Path:
-        """A private folder, made when the first file comes and removed with this store."""
+        """A private folder, made when the first file comes and removed with this store.
+
+        Made again if a cleaner of temporary folders took it: an engine runs for weeks.
+        """
         with self._lock:
-            if self._folder is not None:
+            if self._folder is not None and self._folder.is_dir():
                 return self._folder
+            self._blobs.clear()
+            self._bytes = 0
             self._folder = Path(tempfile.mkdtemp(prefix="embedded-engine-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
             return self._folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -370,3 +371,15 @@ async def test_json_is_answered_with_json(ask: Ask) -> None:
     shape = {"type": "json_schema", "name": "reply", "schema": schema}
     answered = json.loads(text_of(await ask("repeat after me: yes", text={"format": shape})))
     assert answered == {"reply": "yes", "score": 0}
+
+
+async def test_a_file_that_a_cleaner_took_is_missed_and_new_ones_are_kept(
+    engine: Engine, ask: Ask, darwin: Json, darwin_path: Path
+) -> None:
+    file = await engine.client.upload_file(darwin_path, "a.pdf", "application/pdf", "assistants")
+    first = await ask("hello", darwin)
+    shutil.rmtree(engine.app.store.folder)
+    assert "could not be read" in text_of(await ask("Summarize this PDF", after=first))
+    with pytest.raises(NotFound):
+        await engine.client.retrieve_file(file["id"])
+    assert "Summary of darwin.pdf" in text_of(await ask("Summarize this PDF", darwin))
