@@ -21,8 +21,10 @@ def wants_title(turn: Turn) -> bool:
 
 def title_request(turn: Turn, answer: str, model: str, dialect: Dialect) -> dict[str, Any]:
     """The request's body. It is not stored upstream where that can be said."""
-    names = "".join(f"\n[file: {attachment.name}]" for attachment in turn.attachments.all())
-    exchange = f"User: {turn.question[:EXCERPT_CHARACTERS]}{names}\n\nAssistant: {answer[:EXCERPT_CHARACTERS]}"
+    exchange = f"User: {turn.question[:EXCERPT_CHARACTERS]}\n\nAssistant: {answer[:EXCERPT_CHARACTERS]}"
+    names = ", ".join(attachment.name for attachment in turn.attachments.all())
+    if names:
+        exchange += f"\n\nAttached files: {names}"
     body: dict[str, Any] = {"model": model, "instructions": TITLE_INSTRUCTIONS, "input": exchange}
     if dialect.store:
         body["store"] = False
