@@ -6,6 +6,10 @@ import { byId, currentConversation, onChange } from "./page.js";
 const SIGNED_OUT = 4401;
 const NEVER = 2 ** 31 - 1;
 const LONGEST_PAUSE = 30_000;
+const SWAP = /<\w[^>]*\shx-swap-oob="([^"]*)"[^>]*>/g;
+const TARGET = /#([\w-]+)/;
+const ID = /\sid="([\w-]+)/;
+const PART_OF_A_TURN = /^[rt]\d/;
 const SHOW_LOSS_AFTER = 1_000;
 
 const live = byId("live");
@@ -28,6 +32,7 @@ if (live) {
   htmx.createWebSocket = open;
   live.addEventListener("htmx:wsOpen", opened);
   live.addEventListener("htmx:wsClose", closed);
+  live.addEventListener("htmx:wsBeforeMessage", (event) => isForAnother(event.detail.message) && event.preventDefault());
   live.addEventListener("htmx:wsAfterMessage", acknowledge);
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && reconnectNow());
   window.addEventListener("online", reconnectNow);
@@ -54,6 +59,12 @@ function opened(event) {
   notice.hidden = true;
   lookedAt = null;
   tellWhatIsShown();
+}
+
+/** A frame on its way while the person went to another conversation: all its places have left the page. */
+function isForAnother(frame) {
+  const targets = Array.from(frame.matchAll(SWAP), ([tag, how]) => (TARGET.exec(how) ?? ID.exec(tag))?.[1]);
+  return targets.length > 0 && targets.every((id) => PART_OF_A_TURN.test(id) && !byId(id));
 }
 
 function acknowledge() {

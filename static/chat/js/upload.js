@@ -6,7 +6,7 @@ import { byId, csrfToken, on, showProblem } from "./page.js";
 const RETRIES = 3;
 const FIRST_PAUSE = 1_000;
 const SIGNED_OUT = "You are signed out. Reload the page; what you wrote is kept.";
-const BROKEN_OFF = "The upload broke off.";
+const FAILED = "Upload failed.";
 
 const uploads = new Map();
 
@@ -105,7 +105,7 @@ class Upload {
   offerAgain() {
     this.chip.classList.remove("chip--uploading");
     this.chip.dataset.failed = "";
-    this.say(BROKEN_OFF);
+    this.say(FAILED);
     const again = document.createElement("button");
     again.type = "button";
     again.className = "chip__again";
