@@ -17,7 +17,7 @@ NEEDED = 0.4  # share of the question's weight that a passage has to meet
 BEST_SHARE = 0.45  # passages below this share of the best one's score are left out
 
 _ASKING_WORDS = """document file pdf page paper text article report author attached attachment say tell mention explain describe
-    find give please know mean question answer information about according
+    find give please know mean question answer information about according happen happens work works use
     dokument datei seite text autor erklären sagen steht erkläre bitte gibt frage
     document fichier page texte auteur dit expliquer explique
     documento archivo página texto autor dice explica"""
@@ -134,7 +134,9 @@ class _Index:
         self.bags = [Counter(terms(sentence.text, document.language)) for sentence in document.sentences]
         self.frequency = Counter(term for bag in self.bags for term in bag)
         self.average = (sum(bag.total() for bag in self.bags) / len(self.bags)) or 1.0
-        self.absent_weight = math.log(1 + len(self.bags))
+        # Somewhat over half of what the rarest word weighs: a verb that is missing must not hide a subject that is there, while
+        # a common word alone ("species") does not answer for a missing subject.
+        self.absent_weight = math.log(1 + len(self.bags)) * 0.6
 
     def known(self, term: str) -> list[str]:
         """The term as the document has it; failing that, words that begin alike."""

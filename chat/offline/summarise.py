@@ -315,9 +315,13 @@ def _latin_terms(texts: Sequence[str], language: str, count: int) -> tuple[str, 
 
 
 def _plainest(forms: Counter[str]) -> str:
-    """The commonest form; lower case when the word is also written so, since sentences begin with capitals."""
-    lower = {form: times for form, times in forms.items() if form[0].islower()}
-    return max(lower or forms, key=lambda form: (forms[form], form))
+    """The commonest form, in lower case when it is also written so, since sentences begin with capitals."""
+    folded: Counter[str] = Counter()
+    for form, times in forms.items():
+        folded[form.lower()] += times
+    commonest = max(folded, key=lambda form: (folded[form], form))
+    written = {form: times for form, times in forms.items() if form.lower() == commonest}
+    return commonest if commonest in written else max(written, key=lambda form: (written[form], form))
 
 
 def _cjk_terms(texts: Sequence[str], language: str, count: int) -> tuple[str, ...]:

@@ -154,8 +154,13 @@ async def test_a_question_is_answered_with_the_passage_and_its_page(
     assert best.split(" (p. ")[0].split(". ")[0][:30] in pages[page - 1]
 
 
-async def test_what_the_document_does_not_say_is_not_made_up(ask: Ask, darwin: Json) -> None:
-    text = text_of(await ask("What does it say about quantum computing?", darwin))
+async def test_a_word_that_is_missing_does_not_hide_the_subject(ask: Ask, darwin: Json) -> None:
+    assert "mistletoe" in text_of(await ask("What occurs with mistletoe?", darwin)).split("\n> ")[1]
+
+
+@pytest.mark.parametrize("subject", ["quantum computing", "spaceship species"])
+async def test_what_the_document_does_not_say_is_not_made_up(ask: Ask, darwin: Json, subject: str) -> None:
+    text = text_of(await ask(f"What does it say about {subject}?", darwin))
     assert "Nothing in **darwin.pdf** matches" in text
     assert "\n> " not in text
 
