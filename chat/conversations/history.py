@@ -8,7 +8,7 @@ or has forgotten, it is the whole path of turns. Files appear as placeholders
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,11 @@ class Plan:
 
     previous_response_id: str
     items: list[Item]
+
+    @property
+    def own_items(self) -> list[Item]:
+        """What this turn adds: the question, which is always last."""
+        return self.items[-1:]
 
     @property
     def attachment_ids(self) -> list[uuid.UUID]:
@@ -89,11 +94,23 @@ def answer_items(turn: Turn, dialect: Dialect) -> list[Item]:
     Reasoning items are left out together with the ids of the others, since a provider refuses one
     without its neighbour; dialects that demand ids on assistant messages get them.
     """
-    return [item for response in turn.responses.all() for item in _replayed(response, dialect)]
+    responses = list(turn.responses.all())
+    outputs = _function_outputs(responses)
+    return [item for response in responses for item in _replayed(response.output or [], outputs, dialect)]
 
 
-def _replayed(response: Response, dialect: Dialect) -> Iterator[Item]:
-    for item in response.output or []:
+def _function_outputs(responses: Iterable[Response]) -> dict[str, Item]:
+    """What functions gave back, by the id of the call. It is in the input of the response that follows a call."""
+    return {
+        str(item.get("call_id")): item
+        for response in responses
+        for item in response.input or []
+        if item.get("type") == "function_call_output"
+    }
+
+
+def _replayed(output: Iterable[Item], outputs: dict[str, Item], dialect: Dialect) -> Iterator[Item]:
+    for item in output:
         match item.get("type"):
             case "message":
                 text = "".join(
@@ -103,12 +120,10 @@ def _replayed(response: Response, dialect: Dialect) -> Iterator[Item]:
                 )
                 if text:
                     yield _assistant_message(text, item, dialect)
-            case "function_call":
-                if item.get("status") in (None, "completed"):
-                    yield {key: item[key] for key in ("type", "call_id", "name", "arguments") if key in item}
-    for item in response.input or []:
-        if item.get("type") == "function_call_output":
-            yield item
+            case "function_call" if (result := outputs.get(str(item.get("call_id")))) is not None:
+                # A call goes with what came of it or not at all: providers refuse one without the other.
+                yield {key: item[key] for key in ("type", "call_id", "name", "arguments") if key in item}
+                yield result
 
 
 def _assistant_message(text: str, item: Item, dialect: Dialect) -> Item:

@@ -176,7 +176,7 @@ class Migration(migrations.Migration):
                 ('previous_response_id', models.CharField(blank=True, max_length=255)),
                 ('store', models.BooleanField(default=True)),
                 ('background', models.BooleanField(default=False)),
-                ('input', models.JSONField(blank=True, default=list, help_text='Input items as sent; file contents are replaced by their attachment.')),
+                ('input', models.JSONField(blank=True, default=list, help_text="This response's own input items, without the history; file contents are replaced by their attachment.")),
                 ('output', models.JSONField(blank=True, default=list, help_text='Output items as received')),
                 ('text', models.TextField(blank=True, help_text="The answer's plain text, for search")),
                 ('model', models.CharField(blank=True, max_length=200)),

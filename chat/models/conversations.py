@@ -92,7 +92,8 @@ class TurnQuerySet(models.QuerySet["Turn"]):
 
     def with_answers(self) -> TurnQuerySet:
         """With all that a page shows of a turn, in a fixed number of queries."""
-        return self.select_related("conversation", "deployment__provider").prefetch_related("responses", "attachments")
+        attachments = models.Prefetch("attachments", Attachment.objects.order_by("turnattachment__pk"))
+        return self.select_related("conversation", "deployment__provider").prefetch_related("responses", attachments)
 
 
 class Turn(models.Model):
@@ -160,7 +161,9 @@ class Response(models.Model):
     store = models.BooleanField(default=True)
     background = models.BooleanField(default=False)
     input: models.JSONField[Any] = models.JSONField(
-        default=list, blank=True, help_text="Input items as sent; file contents are replaced by their attachment."
+        default=list,
+        blank=True,
+        help_text="This response's own input items, without the history; file contents are replaced by their attachment.",
     )
     output: models.JSONField[Any] = models.JSONField(default=list, blank=True, help_text="Output items as received")
     text = models.TextField(blank=True, help_text="The answer's plain text, for search")

@@ -262,8 +262,9 @@ def _with_files(item: dict[str, Any], parts: dict[str, dict[str, Any]]) -> dict[
 
 
 def _note_request(pk: int, plan: history.Plan, store: bool) -> None:
+    # Its own items alone: the history stands in the turns before it, and would be stored again with each.
     Response.objects.filter(pk=pk, owner=PROCESS).update(
-        input=plan.items, previous_response_id=plan.previous_response_id[:255], store=store
+        input=plan.own_items, previous_response_id=plan.previous_response_id[:255], store=store
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import logging
 import time
 import uuid
 from typing import Any
@@ -27,7 +28,10 @@ from chat.turns.hub import Tab, hub
 from chat.web.access import conversation_for, turn_for
 from chat.web.actions import title_swap, toast_swap
 
+logger = logging.getLogger(__name__)
+
 SIGNED_OUT = 4401
+BROKEN = 1011
 SESSION_CHECK_SECONDS = 60.0
 TAIL_SECONDS = 1.0
 WATCHED_AT_MOST = 50
@@ -50,6 +54,7 @@ class TabSocket(AsyncWebsocketConsumer):
         await self.channel_layer.group_add(notices.person_group(self.user.pk), self.channel_name)
         await self.accept()
         self.sender = asyncio.get_running_loop().create_task(self.tab.run(), context=contextvars.Context())
+        self.sender.add_done_callback(self._sender_ended)
 
     async def disconnect(self, code: int) -> None:
         if not hasattr(self, "tab") or self.user is None:
@@ -59,6 +64,13 @@ class TabSocket(AsyncWebsocketConsumer):
         for task in self.tails.values():
             task.cancel()
         await self.channel_layer.group_discard(notices.person_group(self.user.pk), self.channel_name)
+
+    def _sender_ended(self, sender: asyncio.Task[None]) -> None:
+        """A tab without a sender would stand still: close, so that the page connects again and catches up."""
+        if sender.cancelled() or (fault := sender.exception()) is None:
+            return
+        logger.error("a tab's frames broke off", exc_info=fault)
+        self.closing = asyncio.get_running_loop().create_task(self.close(BROKEN))
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels looks after database connections before each message, with a hop through its one
