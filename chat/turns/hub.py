@@ -60,8 +60,12 @@ class Position:
         return f'<div hx-swap-oob="beforeend:#t{self.live.pk}-answer">{response.html()}</div>'
 
 
+class Gone(Exception):
+    """The socket closed under a frame."""
+
+
 class Tab:
-    """One open page. `send` puts a frame on its socket and returns at once."""
+    """One open page. `send` puts a frame on its socket and returns at once, or raises Gone."""
 
     def __init__(self, send: Callable[[str], Awaitable[None]], frame_seconds: float = FRAME_SECONDS) -> None:
         self._send = send
@@ -99,7 +103,7 @@ class Tab:
         self._positions.clear()
 
     async def run(self) -> None:
-        """Send frames until cancelled."""
+        """Send frames until cancelled, or until the browser is gone."""
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -108,7 +112,11 @@ class Tab:
                 continue
             began = time.monotonic()
             self._sent += 1
-            await self._send(frame)
+            try:
+                await self._send(frame)
+            except Gone:
+                self.leave()
+                return
             while self._acked < self._sent:
                 self._acknowledged.clear()
                 await self._acknowledged.wait()

@@ -24,7 +24,7 @@ from chat.models import Turn, User
 from chat.rendering.answer import response_html
 from chat.rendering.views import ToastView, foot_view, render_foot, render_turn, turn_view
 from chat.turns import notices
-from chat.turns.hub import Tab, hub
+from chat.turns.hub import Gone, Tab, hub
 from chat.web.access import conversation_for, turn_for
 from chat.web.actions import title_swap, toast_swap
 
@@ -48,7 +48,7 @@ class TabSocket(AsyncWebsocketConsumer):
             return
         self.looking = ""
         self.name = self._tab_name()
-        self.tab = Tab(self.send)
+        self.tab = Tab(self._send_frame)
         self.checked_at = time.monotonic()
         self.tails: dict[int, asyncio.Task[None]] = {}
         await self.channel_layer.group_add(notices.person_group(self.user.pk), self.channel_name)
@@ -64,6 +64,13 @@ class TabSocket(AsyncWebsocketConsumer):
         for task in self.tails.values():
             task.cancel()
         await self.channel_layer.group_discard(notices.person_group(self.user.pk), self.channel_name)
+
+    async def _send_frame(self, html: str) -> None:
+        try:
+            await self.send(html)
+        except (RuntimeError, OSError) as closed:
+            # What daphne and uvicorn raise between the browser's leaving and `disconnect`.
+            raise Gone from closed
 
     def _sender_ended(self, sender: asyncio.Task[None]) -> None:
         """A tab without a sender would stand still: close, so that the page connects again and catches up."""

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from chat.rendering.live import LiveResponse
 from chat.responses.events import parse_event
-from chat.turns.hub import Hub, LiveTurn, Tab
+from chat.turns.hub import Gone, Hub, LiveTurn, Tab
 from tests.dom import Page
 from tests.upstream import text_events
 
@@ -107,6 +107,16 @@ async def test_the_end_comes_with_the_last_text_and_then_nothing_more(live: Live
 async def test_a_tab_that_left_is_forgotten(live: LiveTurn, watcher: Watcher) -> None:
     watcher.tab.watch(live)
     watcher.tab.leave()
+    assert not live.tabs
+
+
+async def test_a_tab_whose_socket_closed_under_a_frame_is_forgotten(live: LiveTurn) -> None:
+    async def closed(frame: str) -> None:
+        raise Gone
+
+    tab = Tab(closed)
+    tab.watch(live)
+    await asyncio.wait_for(tab.run(), 5)
     assert not live.tabs
 
 
