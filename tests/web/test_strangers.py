@@ -89,7 +89,9 @@ def patterns(resolver: URLResolver | None = None) -> Iterator[URLPattern]:
 def belongings(alice: User) -> Belongings:
     provider = Provider.objects.create(name="P", dialect="openai", base_url="http://p.test/v1/")
     Deployment.objects.create(provider=provider, name="m-1", is_default=True)
-    attachment = Attachment(owner=alice, name="a.pdf", status=Attachment.Status.READY, media_type="application/pdf", size=4)
+    attachment = Attachment(
+        owner=alice, name="a.pdf", status=Attachment.Status.READY, media_type="application/pdf", size=4
+    )
     attachment.file.save("a", ContentFile(b"%PDF"), save=False)
     attachment.thumbnail.save("t", ContentFile(b"RIFF"), save=False)
     attachment.save()
@@ -233,8 +235,12 @@ async def test_the_socket_is_closed_to_other_origins(alice_client: Client) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("text", ["null", "[]", "{", '{"type":"watch","turn":"1"}', '{"type":"ack","n":-1}', '"x"', "[" * 2000])
-async def test_the_socket_outlives_messages_that_are_none(text: str, alice_client: Client, belongings: Belongings) -> None:
+@pytest.mark.parametrize(
+    "text", ["null", "[]", "{", '{"type":"watch","turn":"1"}', '{"type":"ack","n":-1}', '"x"', "[" * 2000]
+)
+async def test_the_socket_outlives_messages_that_are_none(
+    text: str, alice_client: Client, belongings: Belongings
+) -> None:
     socket = await connect(alice_client)
     await socket.connect()
     await socket.send_to(text_data=text)
