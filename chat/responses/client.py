@@ -100,6 +100,7 @@ class Client:
         self._max_retries = max_retries
         self._sleep = sleep
         self._jitter = jitter
+        self._key = (endpoint.key or "").strip()
         self._base = urlsplit(normalise_base_url(endpoint.dialect, endpoint.base_url))
 
     def __repr__(self) -> str:
@@ -210,17 +211,23 @@ class Client:
                     yield event
 
     async def _object(self, response: httpx.Response) -> dict[str, Any]:
-        data = await _read(response, MAX_REPLY_BYTES)
+        text = (await _read(response, MAX_REPLY_BYTES)).decode("utf-8", "replace")
         request_id = request_id_of(response.headers)
         try:
-            value = decode_json(data.decode("utf-8", "replace"))
+            value = decode_json(text)
         except ValueError as error:
-            raise BadStream(f"a reply that is not JSON: {data[:200]!r}", request_id=request_id) from error
+            raise BadStream(
+                f"a reply that is not JSON: {self._without_key(text)[:200]}", request_id=request_id
+            ) from error
         if not isinstance(value, dict):
-            raise BadStream(f"a reply that is no JSON object: {data[:200]!r}", request_id=request_id)
+            raise BadStream(f"a reply that is no JSON object: {self._without_key(text)[:200]}", request_id=request_id)
         if value.get("error") and "status" not in value:  # gateways that answer 200 whatever happens
-            raise error_from_object(value["error"], request_id=request_id)
+            raise error_from_object(decode_json(self._without_key(text))["error"], request_id=request_id)
         return value
+
+    def _without_key(self, text: str) -> str:
+        """Text of a reply for the log: some servers repeat the key that they refuse."""
+        return text.replace(self._key, "[key]") if self._key else text
 
     @asynccontextmanager
     async def _reply(
@@ -243,7 +250,7 @@ class Client:
                 return outcome
             wait = self._wait_before_retry(outcome, attempt)
             if wait is None:
-                log.warning("%s %s: %s", method, path, outcome.error)
+                log.info("%s %s: %s", method, path, outcome.error)
                 raise outcome.error
             log.info("%s %s: %s; again in %.2f s", method, path, outcome.error, wait)
             await self._sleep(wait)
@@ -263,8 +270,7 @@ class Client:
             body = await _error_body(response)
         finally:
             await response.aclose()
-        if self.endpoint.key:
-            body = body.replace(self.endpoint.key.encode(), b"[key]")
+        body = self._without_key(body.decode("utf-8", "replace")).encode()
         pause = _retry_after(response.headers)
         refusal = error_from_reply(response.status_code, response.headers, body, retry_after=pause)
         if pause is None and isinstance(refusal, RateLimited):
@@ -297,11 +303,11 @@ class Client:
         headers = dict(self.endpoint.headers)
         if any(not _fits_a_header(text) for pair in headers.items() for text in pair):
             raise InvalidRequest("one of the provider's extra headers holds characters that no header can have")
-        if key := (self.endpoint.key or "").strip():
-            if not _fits_a_header(key):
+        if self._key:
+            if not _fits_a_header(self._key):
                 raise Unauthorized("the configured key holds characters that no key has")
             bearer = self.endpoint.dialect.auth_header == "bearer"
-            headers["Authorization" if bearer else "api-key"] = f"Bearer {key}" if bearer else key
+            headers["Authorization" if bearer else "api-key"] = f"Bearer {self._key}" if bearer else self._key
         return headers
 
 

@@ -40,15 +40,21 @@ class FilePiece:
         return 4 * ((self.size + 2) // 3) if self.as_base64 else self.size
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes; OSError when the file has become shorter."""
-        left = self.size
-        with await asyncio.to_thread(self.path.open, "rb") as file:
-            while left:
-                chunk = await asyncio.to_thread(file.read, min(CHUNK_BYTES, left))
-                if not chunk:
-                    raise OSError(f"{self.path.name} became shorter while it was sent")
-                left -= len(chunk)
-                yield base64.b64encode(chunk) if self.as_base64 else chunk
+        """The bytes; OSError when the file has become shorter.
+
+        Opens the file anew for each chunk: a server may refuse a body in its middle, and then nobody closes this.
+        """
+        for offset in range(0, self.size, CHUNK_BYTES):
+            chunk = await asyncio.to_thread(self._read, offset, min(CHUNK_BYTES, self.size - offset))
+            yield base64.b64encode(chunk) if self.as_base64 else chunk
+
+    def _read(self, offset: int, size: int) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            chunk = file.read(size)
+        if len(chunk) < size:
+            raise OSError(f"{self.path.name} became shorter while it was sent")
+        return chunk
 
 
 @dataclass(frozen=True)

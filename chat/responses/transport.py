@@ -29,7 +29,7 @@ def open_http(*, trust_env: bool = True) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=StreamingTransport(trust_env=trust_env), timeout=timeout, follow_redirects=False)
 
 
-class StreamingTransport(AiohttpTransport):  # type: ignore[misc]  # the package is skipped by mypy: its hints need both sides
+class StreamingTransport(AiohttpTransport):
     """httpx over aiohttp without a ceiling, with broken connections told apart from timeouts."""
 
     def __init__(self, *, trust_env: bool = True) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,7 @@ class Server:
         self.requests: list[Connection] = []
         self.connections = 0
         self.port = 0
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     @property
     def url(self) -> str:
@@ -52,6 +53,9 @@ class Server:
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[task] = writer
         try:
             while (request := await self._read(reader, writer)) is not None:
                 self.requests.append(request)
@@ -60,6 +64,15 @@ class Server:
             pass  # the client went away, which some tests are about
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            del self._open[task]
+
+    async def close(self) -> None:
+        """Hang up on everybody, and wait until that is done: an open socket would haunt a later test."""
+        for writer in self._open.values():
+            writer.close()
+        await asyncio.gather(*self._open)
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Connection | None:
         try:
@@ -79,7 +92,10 @@ async def serving(*script: Play) -> AsyncIterator[Server]:
     listener = await asyncio.start_server(server.connected, "127.0.0.1", 0)
     server.port = listener.sockets[0].getsockname()[1]
     async with listener:
-        yield server
+        try:
+            yield server
+        finally:
+            await server.close()
 
 
 def reply(status: int, value: Any, *headers: str, content_type: str = "application/json") -> Play:

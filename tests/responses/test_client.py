@@ -27,6 +27,7 @@ from chat.responses.errors import (
     RateLimited,
     ServerFault,
     TimedOut,
+    TooLarge,
     Unauthorized,
     Unreachable,
 )
@@ -461,6 +462,29 @@ async def test_a_refused_connection_is_unreachable(http: httpx.AsyncClient) -> N
     assert waits == [0.5, 1.0]
 
 
+async def test_a_refusal_before_the_end_of_an_upload_is_heard(http: httpx.AsyncClient, tmp_path: Path) -> None:
+    path = tmp_path / "big"
+    with path.open("wb") as file:
+        file.truncate(30 * 1024 * 1024)
+    done = asyncio.Event()
+
+    async def too_large(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        while await reader.read(2**16):  # as proxies do: read on, so that the answer is not lost
+            pass
+        writer.close()
+        await writer.wait_closed()
+        done.set()
+
+    async with await asyncio.start_server(too_large, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        with pytest.raises(TooLarge):
+            await client_for(f"http://127.0.0.1:{port}/v1", http).upload_file(path, "big.pdf", "application/pdf")
+        await done.wait()
+
+
 async def test_silence_is_a_timeout_and_not_asked_again(http: httpx.AsyncClient) -> None:
     http.timeout = httpx.Timeout(5, read=0.05)
 
@@ -489,17 +513,28 @@ async def test_a_server_that_hangs_up_before_its_answer_is_asked_again(http: htt
     assert waits == [0.5]
 
 
-async def test_the_key_shows_nowhere(http: httpx.AsyncClient, caplog: Any) -> None:
-    echo = reply(401, {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}})
-    headers = {"x-extra": "also-secret"}
-    async with serving(echo) as server:
-        client = client_for(server.url, http, headers=headers)
+@pytest.mark.parametrize("status", [401, 200])
+async def test_the_key_shows_nowhere(status: int, http: httpx.AsyncClient, caplog: Any) -> None:
+    error = {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}}
+    async with serving(reply(status, error)) as server:
+        client = client_for(server.url, http, headers={"x-extra": "also-secret"}, key=f" {KEY}\n")
         with caplog.at_level(logging.DEBUG), pytest.raises(Unauthorized) as caught:
             await client.create(BODY)
+    assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
     shown = f"{client!r} {client.endpoint!r} {caught.value!r} {caught.value} {caught.value.user_message} {caplog.text}"
     assert "Incorrect API key provided: [key]" in shown
     assert KEY not in shown
     assert "also-secret" not in shown
+
+
+async def test_a_redirect_is_not_followed_with_the_key(http: httpx.AsyncClient) -> None:
+    async with (
+        serving(reply(200, RESPONSE)) as elsewhere,
+        serving(reply(302, b"", f"Location: {elsewhere.url}")) as server,
+    ):
+        with pytest.raises(NotFound):
+            await client_for(server.url, http).create(BODY)
+    assert elsewhere.requests == []
 
 
 @pytest.mark.parametrize("key", ["sk-“quoted”", "sk-two\nlines", "schlüssel"])
