@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -15,8 +15,10 @@ from django.utils import timezone
 
 from chat.models import Attachment, Conversation, Deployment, Response, Turn, User
 from chat.models.conversations import LIVE, TurnAttachment
+from chat.rendering.escape import tidy
 
 PROVISIONAL_TITLE_CHARACTERS = 60
+INSTRUCTIONS_MAX_CHARACTERS = 20_000
 
 
 class Refused(Exception):
@@ -53,10 +55,19 @@ def ask(owner: User, conversation: Conversation | None, question: Question) -> A
     repeat = _earlier(owner, question.key)
     if repeat is not None:
         return repeat
+    question = replace(question, text=tidy(question.text).strip())
     attachments = _check(owner, question)
     try:
         with transaction.atomic():
-            conversation = _locked(conversation) if conversation else _new(owner, question)
+            if conversation is None:
+                conversation = _new(owner, question)
+            else:
+                conversation = _locked(conversation)
+                # The same form may have been stored while this one waited for the lock.
+                repeat = _earlier(owner, question.key)
+                if repeat is not None:
+                    return repeat
+                _refuse_while_answering(conversation)
             deployment = _deployment(owner, conversation, question)
             if question.deployment_id is not None:
                 conversation.deployment = deployment
@@ -74,6 +85,7 @@ def ask_again(turn: Turn, key: uuid.UUID) -> Asked:
     """Ask a turn's question once more, as a sibling: the first answer stays where it was."""
     with transaction.atomic():
         conversation = _locked(turn.conversation)
+        _refuse_while_answering(conversation)
         deployment = _deployment(conversation.owner, conversation, None)
         question = Question(turn.question, key)
         attachments = list(turn.attachments.order_by("turnattachment__pk"))
@@ -88,8 +100,19 @@ def provisional_title(text: str, attachments: Sequence[Attachment]) -> str:
         return attachments[0].name[:PROVISIONAL_TITLE_CHARACTERS] if attachments else ""
     if len(line) <= PROVISIONAL_TITLE_CHARACTERS:
         return line
-    cut = line[:PROVISIONAL_TITLE_CHARACTERS]
-    return (cut.rsplit(" ", 1)[0] if " " in cut[30:] else cut) + "…"
+    # With the next character: a word that ends exactly at the limit stays.
+    cut = line[: PROVISIONAL_TITLE_CHARACTERS + 1]
+    return (cut.rsplit(" ", 1)[0] if " " in cut[30:] else cut[:-1]) + "…"
+
+
+def checked_instructions(text: str) -> str:
+    """Instructions as they are kept. Raises Refused."""
+    text = tidy(text).strip()
+    if len(text) > INSTRUCTIONS_MAX_CHARACTERS:
+        raise Refused(
+            f"The instructions have {len(text):,} characters; {INSTRUCTIONS_MAX_CHARACTERS:,} fit. Shorten them."
+        )
+    return text
 
 
 def _earlier(owner: User, key: uuid.UUID) -> Asked | None:
@@ -102,7 +125,7 @@ def _earlier(owner: User, key: uuid.UUID) -> Asked | None:
 
 
 def _check(owner: User, question: Question) -> list[Attachment]:
-    if not question.text.strip() and not question.attachment_ids:
+    if not question.text and not question.attachment_ids:
         raise Refused("Write a message or attach a file first.")
     if len(question.text) > settings.QUESTION_MAX_CHARACTERS:
         raise Refused(
@@ -122,16 +145,18 @@ def _check(owner: User, question: Question) -> list[Attachment]:
 
 
 def _locked(conversation: Conversation) -> Conversation:
-    """The row, locked against a second question from another tab, with no answer running."""
+    """The row, locked against a second question from another tab."""
     # Without select_related: PostgreSQL cannot lock the nullable side of a join.
-    locked = Conversation.objects.select_for_update().get(pk=conversation.pk)
-    if locked.turns.filter(status__in=LIVE).exists():
+    return Conversation.objects.select_for_update().get(pk=conversation.pk)
+
+
+def _refuse_while_answering(conversation: Conversation) -> None:
+    if conversation.turns.filter(status__in=LIVE).exists():
         raise Refused("An answer is still being written here. Wait for it, or stop it first.")
-    return locked
 
 
 def _new(owner: User, question: Question) -> Conversation:
-    return Conversation(owner=owner, instructions=(question.instructions or "").strip())
+    return Conversation(owner=owner, instructions=checked_instructions(question.instructions or ""))
 
 
 def _deployment(owner: User, conversation: Conversation, question: Question | None) -> Deployment:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.models import Provider, Response, Status, Turn
+from chat.rendering.answer import segments
 from chat.responses.dialects import Dialect
 
 PATH_BATCH = 50
@@ -113,11 +114,7 @@ def _replayed(output: Iterable[Item], outputs: dict[str, Item], dialect: Dialect
     for item in output:
         match item.get("type"):
             case "message":
-                text = "".join(
-                    part.get("text") or part.get("refusal") or ""
-                    for part in item.get("content") or []
-                    if part.get("type") in ("output_text", "refusal")
-                )
+                text = "".join(s.text for s in segments([item]))
                 if text:
                     yield _assistant_message(text, item, dialect)
             case "function_call" if (result := outputs.get(str(item.get("call_id")))) is not None:

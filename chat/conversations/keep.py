@@ -6,16 +6,16 @@ import uuid
 
 from django.utils import timezone
 
-from chat.conversations.ask import Refused
+from chat.conversations.ask import Refused, checked_instructions
 from chat.models import Conversation, Deployment, User
+from chat.rendering.escape import tidy
 
 TITLE_MAX_CHARACTERS = 200
-INSTRUCTIONS_MAX_CHARACTERS = 20_000
 
 
 def rename(conversation: Conversation, title: str) -> None:
     """Give the owner's title, which no made-up one replaces later."""
-    title = " ".join(title.split())[:TITLE_MAX_CHARACTERS]
+    title = _one_line(title)
     if not title:
         raise Refused("A title needs at least one character.")
     conversation.title = title
@@ -25,23 +25,28 @@ def rename(conversation: Conversation, title: str) -> None:
 
 def give_title(conversation_id: uuid.UUID, title: str) -> bool:
     """Set a made-up title, unless the owner gave one meanwhile."""
-    title = " ".join(title.split())[:TITLE_MAX_CHARACTERS]
+    title = _one_line(title)
     if not title:
         return False
     changed = Conversation.objects.filter(pk=conversation_id, titled_by_owner=False).update(title=title)
     return bool(changed)
 
 
-def choose(owner: User, conversation: Conversation, *, deployment_id: int | None, instructions: str) -> None:
-    """Set the model and instructions for the turns to come."""
-    if len(instructions) > INSTRUCTIONS_MAX_CHARACTERS:
-        raise Refused(f"The instructions are too long: {INSTRUCTIONS_MAX_CHARACTERS:,} characters fit.")
+def _one_line(title: str) -> str:
+    return " ".join(tidy(title).split())[:TITLE_MAX_CHARACTERS].rstrip()
+
+
+def choose(
+    owner: User, conversation: Conversation, *, deployment_id: int | None = None, instructions: str | None = None
+) -> None:
+    """Set the model and instructions for the turns to come. None leaves either as it is. Raises Refused."""
+    if instructions is not None:
+        conversation.instructions = checked_instructions(instructions)
     if deployment_id is not None:
         deployment = Deployment.objects.offered_to(owner).filter(pk=deployment_id).first()
         if deployment is None:
             raise Refused("This model is no longer offered. Choose another one.")
         conversation.deployment = deployment
-    conversation.instructions = instructions.strip()
     conversation.save(update_fields=["deployment", "instructions"])
 
 

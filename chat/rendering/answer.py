@@ -53,30 +53,40 @@ def segments(output: Iterable[dict[str, Any]]) -> list[Segment]:
     """The parts of an answer that are shown, in wire order. Unknown items are passed over."""
     found: list[Segment] = []
     for index, item in enumerate(output):
-        match item.get("type"):
+        match item.get("type") if isinstance(item, dict) else None:
             case "message":
                 found += _message_segments(index, item)
             case "reasoning":
                 found += _reasoning_segments(index, item)
-            case kind if kind in TOOL_NAMES:
+            case str(kind) if kind in TOOL_NAMES:
                 found.append(_tool_segment(index, item))
     return found
 
 
+def parts_of(item: dict[str, Any], name: str = "content") -> list[dict[str, Any]]:
+    """The parts of an item that are parts: what stands in their place otherwise is passed over."""
+    parts = item.get(name)
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def _words(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def _message_segments(index: int, item: dict[str, Any]) -> list[Segment]:
     found = []
-    for number, part in enumerate(item.get("content") or []):
+    for number, part in enumerate(parts_of(item)):
         if part.get("type") == "output_text":
-            found.append(Segment(index, number, "text", part.get("text") or ""))
+            found.append(Segment(index, number, "text", _words(part.get("text"))))
         elif part.get("type") == "refusal":
-            found.append(Segment(index, number, "refusal", part.get("refusal") or ""))
+            found.append(Segment(index, number, "refusal", _words(part.get("refusal"))))
     return found
 
 
 def _reasoning_segments(index: int, item: dict[str, Any]) -> list[Segment]:
     # Open models send their reasoning as content, hosted ones a summary of it.
-    parts = item.get("summary") or item.get("content") or []
-    return [Segment(index, n, "reasoning", part.get("text") or "", "Reasoning") for n, part in enumerate(parts)]
+    parts = parts_of(item, "summary") or parts_of(item)
+    return [Segment(index, n, "reasoning", _words(part.get("text")), "Reasoning") for n, part in enumerate(parts)]
 
 
 def _tool_segment(index: int, item: dict[str, Any]) -> Segment:

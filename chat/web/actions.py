@@ -64,7 +64,7 @@ def _question(request: PersonRequest) -> Question:
     except ValueError as error:
         raise Refused("This form is broken. Reload the page; your message stays in the box.") from error
     return Question(
-        text=data.get("question", "").replace("\r\n", "\n").strip(),
+        text=data.get("question", ""),
         key=key,
         attachment_ids=list(dict.fromkeys(attachments)),
         deployment_id=deployment,
@@ -175,8 +175,8 @@ def choose(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
         keep.choose(
             request.user,
             conversation,
-            deployment_id=int(deployment) if deployment.isdecimal() else None,
-            instructions=request.POST.get("instructions", ""),
+            deployment_id=int(deployment) if deployment.isdecimal() and len(deployment) < 19 else None,
+            instructions=request.POST.get("instructions"),
         )
     except Refused as refused:
         return refusal(request, refused.sentence)
