@@ -44,7 +44,7 @@ async def ask(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpRespon
     except Refused as refused:
         return refusal(request, refused.sentence)
     run.start(asked)
-    await _tell_other_tabs(request, asked)
+    await _tell_other_tabs(request, asked, is_new=pk is None)
     return await sync_to_async(_asked_response)(request, asked, pk is None, was_first)
 
 
@@ -94,9 +94,12 @@ def _turn_html(pk: int) -> str:
     return render_turn(turn_view(Turn.objects.with_answers().get(pk=pk)))
 
 
-async def _tell_other_tabs(request: PersonRequest, asked: Asked) -> None:
-    if not asked.is_repeat:
-        await notices.turn_added(request.user.pk, asked.conversation.pk, asked.turn.pk, tab_of(request))
+async def _tell_other_tabs(request: PersonRequest, asked: Asked, *, is_new: bool) -> None:
+    if asked.is_repeat:
+        return
+    if is_new:
+        await notices.list_changed(request.user.pk, tab_of(request))
+    await notices.turn_added(request.user.pk, asked.conversation.pk, asked.turn.pk, tab_of(request))
 
 
 @require_POST
@@ -138,17 +141,26 @@ def _live_responses(request: PersonRequest, pk: uuid.UUID) -> list[Response]:
 
 @require_http_methods(["GET", "POST"])
 @person_only
-def rename(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
+async def rename(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
     """GET: the line of the sidebar as a form. POST: the line with its new title."""
-    conversation = conversation_for(request.user, pk)
+    conversation = await sync_to_async(conversation_for)(request.user, pk)
     if request.method == "GET":
-        return HttpResponse(item_html(request, conversation, "chat/_rename.html"))
+        return await sync_to_async(_rename_form)(request, conversation)
     try:
-        keep.rename(conversation, request.POST.get("title", ""))
+        await sync_to_async(keep.rename)(conversation, request.POST.get("title", ""))
     except Refused as refused:
         return refusal(request, refused.sentence)
+    await notices.titled(request.user.pk, pk)
+    return await sync_to_async(_renamed)(request, conversation)
+
+
+def _rename_form(request: PersonRequest, conversation: Conversation) -> HttpResponse:
+    return HttpResponse(item_html(request, conversation, "chat/_rename.html"))
+
+
+def _renamed(request: PersonRequest, conversation: Conversation) -> HttpResponseBase:
     if not request.htmx:
-        return redirect("conversation", pk)
+        return redirect("conversation", conversation.pk)
     return HttpResponse(item_html(request, conversation) + title_swap(conversation, item=False))
 
 
