@@ -44,6 +44,8 @@ class EnvironmentProvider:
     base_url: str
     key_variable: str
     models: tuple[str, ...]
+    url_variable: str
+    models_variable: str
 
 
 def dialect_of(provider: Provider) -> Dialect:
@@ -90,11 +92,13 @@ def sync_environment(environ: Mapping[str, str] = os.environ) -> None:
     """Make the rows say what the environment says. Runs at each start; idempotent.
 
     A provider whose variables are gone is switched off, not deleted: conversations refer to it.
-    The embedded engine is offered exactly while nothing else is.
+    The embedded engine is offered exactly while nothing else is. ValueError is a sentence for the operator,
+    and then nothing has changed.
     """
     wanted = environment_providers(environ)
     with transaction.atomic():
         for spec in wanted:
+            _refuse_taken_name(spec, wanted)
             _sync_provider(spec)
         stale = Provider.objects.filter(source=Provider.Source.ENVIRONMENT).exclude(name__in=[s.name for s in wanted])
         stale.update(enabled=False)
@@ -113,6 +117,8 @@ def environment_providers(environ: Mapping[str, str]) -> list[EnvironmentProvide
                 environ["AZURE_OPENAI_ENDPOINT"],
                 "AZURE_OPENAI_API_KEY",
                 _names(environ.get("AZURE_OPENAI_DEPLOYMENTS", "")),
+                "AZURE_OPENAI_ENDPOINT",
+                "AZURE_OPENAI_DEPLOYMENTS",
             )
         )
     if environ.get("OPENAI_API_KEY"):
@@ -123,16 +129,20 @@ def environment_providers(environ: Mapping[str, str]) -> list[EnvironmentProvide
                 environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1/",
                 "OPENAI_API_KEY",
                 _names(environ.get("OPENAI_MODELS", "gpt-5-mini,gpt-5,gpt-4.1")),
+                "OPENAI_BASE_URL",
+                "OPENAI_MODELS",
             )
         )
     if environ.get("RESPONSES_BASE_URL"):
         found.append(
             EnvironmentProvider(
-                environ.get("RESPONSES_NAME") or "Responses API",
+                environ.get("RESPONSES_NAME", "").strip() or "Responses API",
                 environ.get("RESPONSES_DIALECT") or "generic",
                 environ["RESPONSES_BASE_URL"],
                 "RESPONSES_API_KEY" if environ.get("RESPONSES_API_KEY") else "",
                 _names(environ.get("RESPONSES_MODELS", "")),
+                "RESPONSES_BASE_URL",
+                "RESPONSES_MODELS",
             )
         )
     return found
@@ -142,17 +152,36 @@ def _names(value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
 
 
+def _refuse_taken_name(spec: EnvironmentProvider, wanted: list[EnvironmentProvider]) -> None:
+    """A name is what conversations know a provider by: taking over another's row would mix up their answers."""
+    others = Provider.objects.filter(name=spec.name).exclude(source=Provider.Source.ENVIRONMENT)
+    if [s.name for s in wanted].count(spec.name) > 1 or others.filter(source=Provider.Source.EMBEDDED).exists():
+        raise ValueError(f"RESPONSES_NAME is {spec.name!r}, as another provider is called. Choose another name.")
+    if others.exists():
+        raise ValueError(
+            f"{spec.url_variable} describes a provider called {spec.name!r}, and the admin has one of that name. "
+            f"Unset {spec.url_variable}, or rename the one in the admin first."
+        )
+
+
 def _sync_provider(spec: EnvironmentProvider) -> None:
     if spec.dialect not in DIALECTS:
         known = ", ".join(sorted(DIALECTS))
         raise ValueError(f"RESPONSES_DIALECT is {spec.dialect!r}. Set it to one of: {known}.")
     if not spec.models:
-        raise ValueError(f"{spec.name} has an endpoint but no models. Set {_models_variable(spec)} to their names.")
+        raise ValueError(f"{spec.name} has an endpoint but no models. Set {spec.models_variable} to their names.")
+    _refuse_long("RESPONSES_NAME", spec.name, Provider)
+    for name in spec.models:
+        _refuse_long(spec.models_variable, name, Deployment)
+    try:
+        base_url = normalise_base_url(DIALECTS[spec.dialect], spec.base_url)
+    except ValueError as error:
+        raise ValueError(f"{spec.url_variable}: {error}") from error
     provider, _ = Provider.objects.update_or_create(
         name=spec.name,
         defaults={
             "dialect": spec.dialect,
-            "base_url": normalise_base_url(DIALECTS[spec.dialect], spec.base_url),
+            "base_url": base_url,
             "auth": Provider.Auth.KEY if spec.key_variable else Provider.Auth.NONE,
             "key_variable": spec.key_variable,
             "source": Provider.Source.ENVIRONMENT,
@@ -164,11 +193,10 @@ def _sync_provider(spec: EnvironmentProvider) -> None:
     provider.deployments.exclude(name__in=spec.models).update(enabled=False, is_default=False)
 
 
-def _models_variable(spec: EnvironmentProvider) -> str:
-    return {
-        "AZURE_OPENAI_API_KEY": "AZURE_OPENAI_DEPLOYMENTS",
-        "OPENAI_API_KEY": "OPENAI_MODELS",
-    }.get(spec.key_variable, "RESPONSES_MODELS")
+def _refuse_long(variable: str, name: str, model: type[Provider | Deployment]) -> None:
+    most = model._meta.get_field("name").max_length or 0
+    if len(name) > most:
+        raise ValueError(f"{variable} has a name of {len(name)} characters; {most} fit.")
 
 
 def _sync_embedded() -> None:
