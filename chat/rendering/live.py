@@ -110,7 +110,7 @@ class LiveSegment:
         step = patch(shown, current)
         if step is None:
             return self._open_block(current, swap=True)
-        return f'<{step.tag} hx-swap-oob="beforeend:#{self.sid}-o{step.path}">{step.html}</{step.tag}>'
+        return step.fragment(f"{self.sid}-o")
 
     def _last_fragments(self, seen: SeenSegment, final: tuple[str, ...]) -> str:
         """Blocks that a later line changed (a link's definition), the rest, and the open block's end."""

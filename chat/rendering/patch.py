@@ -1,8 +1,11 @@
 """What the open block gained since a tab saw it last, so that bytes follow the length of the answer.
 
-Two complete HTML strings are compared as text: where the new one is the old one with something put in
-before its last closing tags, that something can be appended in the browser instead of sending all again.
+Two complete HTML strings are compared as text. Where the new one is the old one with something put in
+before its last closing tags, that something is appended in the browser. Where they differ only inside the
+last list item, cell or row, its content is swapped. Only what is left is sent whole.
 """
+
+from __future__ import annotations
 
 import re
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from chat.rendering.escape import names
 VOID = names("area base br col embed hr img input link meta param source track wbr")
 
 # The browser parses what stands in these by other rules than a fragment sent by itself.
-_FOREIGN = names("table caption colgroup thead tbody tfoot tr td th select optgroup option math svg template")
+_FOREIGN = names("caption colgroup select optgroup option math svg template table")
 _DROPS_FIRST_NEWLINE = frozenset(("pre", "textarea", "listing"))
 
 _CLOSING = re.compile(r"</([a-z][a-z0-9]*)>")
@@ -22,32 +25,89 @@ _MAX_DEPTH = 40
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """`html` goes to the end of the element `tag`, reached from the block's wrapper by the selector `path`.
+    """`html` goes to the end of the element that the selector `path` reaches from the block's wrapper.
 
-    An empty path is the wrapper itself.
+    `tag` is the element to send `html` in, so that the browser parses it as what it is. An empty path is
+    the wrapper itself.
     """
 
     path: str
     tag: str
     html: str
 
+    def fragment(self, wrapper_id: str) -> str:
+        """The out-of-band swap that takes the step in a page."""
+        return f'<{self.tag} hx-swap-oob="beforeend:#{wrapper_id}{self.path}">{self.html}</{self.tag}>'
 
-def patch(old: str, new: str) -> Append | None:
-    """Return what to append to `old` to make `new`, or None where the block must be replaced."""
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """`html` takes the place of all that the element at `path` contains."""
+
+    path: str
+    tag: str
+    html: str
+
+    def fragment(self, wrapper_id: str) -> str:
+        return f'<{self.tag} hx-swap-oob="innerHTML:#{wrapper_id}{self.path}">{self.html}</{self.tag}>'
+
+
+def patch(old: str, new: str) -> Append | Swap | None:
+    """Return the smallest step from `old` to `new`, or None where the block must be replaced."""
+    closing = _closing_tags_at_end(old)
+    return _append(old, new, closing) or _swap(old, new, closing)
+
+
+def _append(old: str, new: str, closing: list[tuple[str, int]]) -> Append | None:
     gained = len(new) - len(old)
     if gained < 0:
         return None
-    closing = _closing_tags_at_end(old)
     for depth in range(len(closing), -1, -1):
         cut = closing[depth - 1][1] if depth else len(old)
         path = [name for name, _ in closing[:depth]]
         if not new.startswith(old[:cut]) or not new.endswith(old[cut:]):
             continue
         html = new[cut : cut + gained]
-        if _may_append(path, html):
-            selector = "".join(f">{name}:last-child" for name in path)
-            return Append(selector, path[-1] if path else "div", html)
+        if _may_fill(path, html):
+            return Append(_selector(path), _carrier(path), html)
     return None
+
+
+def _swap(old: str, new: str, closing: list[tuple[str, int]]) -> Swap | None:
+    """The deepest of the last elements that holds every difference."""
+    starts = _content_starts(old, len(closing))
+    for depth in range(len(starts), 0, -1):
+        start, end = starts[depth - 1], closing[depth - 1][1]
+        after = len(old) - end
+        path = [name for name, _ in closing[:depth]]
+        if len(new) - after < start or not new.startswith(old[:start]) or not new.endswith(old[end:]):
+            continue
+        html = new[start : len(new) - after]
+        if _may_fill(path, html):
+            return Swap(_selector(path), _carrier(path), html)
+    return None
+
+
+def _content_starts(html: str, depth: int) -> list[int]:
+    """Where the content of each element begins that the last `depth` closing tags close, outermost first."""
+    stack: list[int] = []
+    last: list[int] = []
+    for tag in _TAG.finditer(html):
+        if not tag[1]:
+            if tag[2].lower() not in VOID:
+                stack.append(tag.end())
+        elif stack:
+            last.append(stack.pop())
+    return last[-depth:][::-1] if depth and not stack else []
+
+
+def _selector(path: list[str]) -> str:
+    return "".join(f">{name}:last-child" for name in path)
+
+
+def _carrier(path: list[str]) -> str:
+    last = path[-1] if path else "div"
+    return "div" if last in ("td", "th") else last
 
 
 def _closing_tags_at_end(html: str) -> list[tuple[str, int]]:
@@ -66,8 +126,10 @@ def _closing_tags_at_end(html: str) -> list[tuple[str, int]]:
     return found
 
 
-def _may_append(path: list[str], html: str) -> bool:
-    if not _FOREIGN.isdisjoint(path):
+def _may_fill(path: list[str], html: str) -> bool:
+    """Whether the browser makes of `html`, sent by itself, what it would be at the end of `path`."""
+    inside = {name for name in path if name != "table"}
+    if not _FOREIGN.isdisjoint(inside) or path[-1:] == ["table"]:
         return False
     if path and path[-1] in _DROPS_FIRST_NEWLINE and html.startswith("\n"):
         return False
