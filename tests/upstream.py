@@ -86,6 +86,7 @@ class Reply:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     gates: dict[int, asyncio.Event] = field(default_factory=dict)
+    breaks: bool = False
     sent: int = 0
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -96,6 +97,8 @@ class Reply:
                     await self.gates[number].wait()
                 self.sent = number + 1
                 yield frame(event)
+            if self.breaks:
+                raise httpx.ReadError("connection reset")
         finally:
             self.closed.set()
 

@@ -26,7 +26,14 @@ from chat.rendering.live import LiveResponse
 from chat.rendering.views import FootView, foot_view, render_foot
 from chat.responses.client import Client
 from chat.responses.dialects import Dialect
-from chat.responses.errors import InvalidRequest, NotFound, PreviousResponseNotFound, Refused, ResponsesError
+from chat.responses.errors import (
+    InvalidRequest,
+    NotFound,
+    PreviousResponseNotFound,
+    Refused,
+    ResponsesError,
+    Unreachable,
+)
 from chat.responses.fold import Draft
 from chat.turns import notices
 from chat.turns.db import in_db
@@ -186,6 +193,11 @@ async def _answer(job: Job, live: LiveTurn) -> Outcome:
             logger.info("response %s: %s; asking in another way", job.response.pk, error)
             job.live.restart()
             writer.begin(job.response.pk, job.live.draft)
+        except Unreachable as error:
+            if not job.live.draft.response_id:
+                raise
+            logger.warning("response %s: broke off: %s", job.response.pk, error)
+            break
     if not job.live.draft.terminal_seen:
         await _fetch_once(job, live)
     return _outcome(job)

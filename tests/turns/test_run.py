@@ -16,6 +16,7 @@ from chat.conversations import keep
 from chat.conversations.ask import Asked, Question, ask
 from chat.models import Attachment, Conversation, Deployment, Provider, Response, Status, Turn, User
 from chat.rendering.answer import response_html
+from chat.rendering.views import foot_view
 from chat.turns import run
 from chat.turns.hub import Tab, hub
 from tests.dom import Page
@@ -158,6 +159,16 @@ async def test_a_stream_that_just_ends_is_completed_from_what_the_provider_kept(
     script.by_path["/v1/responses/resp_1"] = lambda request: json_reply(whole)
     response = await answer(await stored(put))
     assert (response.status, response.text) == (Status.COMPLETED, "Half and half.")
+
+
+async def test_a_connection_that_breaks_keeps_the_text_and_offers_another_try(upstream: Script, put: Put) -> None:
+    script = upstream(Reply(events=text_events(["Half"], done=False), breaks=True))
+    script.by_path["/v1/responses/resp_1"] = lambda request: json_reply({"error": {"message": "no"}}, 404)
+    response = await answer(await stored(put))
+    assert (response.status, response.text) == (Status.INTERRUPTED, "Half")
+    foot = await sync_to_async(lambda: foot_view(Turn.objects.with_answers().get(pk=response.turn_id)))()
+    assert foot.problem
+    assert foot.retry_url
 
 
 async def test_shutdown_stores_what_has_arrived_as_interrupted(upstream: Script, put: Put) -> None:
