@@ -6,9 +6,12 @@ from typing import Any
 
 from allauth.account import views as allauth
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.signals import password_changed, password_set
+from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.contrib.auth import login
+from django.contrib.auth import login, user_logged_out
 from django.core import signing
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
@@ -17,6 +20,7 @@ from django.views.decorators.http import require_http_methods
 
 from chat.models import User
 from chat.models.people import SIGNIN_SALT
+from chat.turns import notices
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -73,6 +77,22 @@ def without_referrer(page: HttpResponse) -> HttpResponse:
     """
     page.headers["Referrer-Policy"] = "same-origin"
     return page
+
+
+@receiver(user_logged_out)
+def close_sockets(request: HttpRequest, user: User | None, **kwargs: Any) -> None:
+    """A socket outlives the session that opened it: tell the person's open tabs to look at theirs again."""
+    if user is None:
+        return
+    # The signal comes before Django forgets the session, and the tabs look at once.
+    request.session.delete()
+    async_to_sync(notices.signed_out)(user.pk)
+
+
+@receiver([password_changed, password_set])
+def close_other_sockets(user: User, **kwargs: Any) -> None:
+    """A new password ends the person's other sessions."""
+    async_to_sync(notices.signed_out)(user.pk)
 
 
 # An explicit list: what is left out of allauth's (e-mail addresses, resets by mail, codes) asks for a

@@ -15,7 +15,7 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from chat.conversations import ask as asking
 from chat.conversations import keep
@@ -32,7 +32,7 @@ from chat.web.access import (
     turn_for,
 )
 from chat.web.pages import item_html, page_view, sidebar_swap, tab_of
-from chat.web.sidebar import conversation_item
+from chat.web.sidebar import conversation_item, is_of_today, person_timezone
 
 
 @require_POST
@@ -40,19 +40,20 @@ from chat.web.sidebar import conversation_item
 async def ask(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
     """Take a question; the answer arrives over the socket."""
     try:
-        asked, was_first = await sync_to_async(_ask)(request, pk)
+        asked, stays = await sync_to_async(_ask)(request, pk)
     except Refused as refused:
         return refusal(request, refused.sentence)
     run.start(asked)
     await _tell_other_tabs(request, asked, is_new=pk is None)
-    return await sync_to_async(_asked_response)(request, asked, pk is None, was_first)
+    return await sync_to_async(_asked_response)(request, asked, pk is None, stays)
 
 
 def _ask(request: PersonRequest, pk: uuid.UUID | None) -> tuple[Asked, bool]:
     conversation = conversation_for(request.user, pk) if pk else None
     newest = Conversation.objects.visible_to(request.user).newest_first().first()
-    asked = asking.ask(request.user, conversation, _question(request))
-    return asked, conversation is not None and newest == conversation
+    # Looked at before: asking makes it the first one of today.
+    stays = newest is not None and newest == conversation and is_of_today(newest, person_timezone(request))
+    return asking.ask(request.user, conversation, _question(request)), stays
 
 
 def _question(request: PersonRequest) -> Question:
@@ -72,7 +73,7 @@ def _question(request: PersonRequest) -> Question:
     )
 
 
-def _asked_response(request: PersonRequest, asked: Asked, is_new: bool, was_first: bool) -> HttpResponse:
+def _asked_response(request: PersonRequest, asked: Asked, is_new: bool, stays: bool) -> HttpResponse:
     url = reverse("conversation", args=[asked.conversation.pk])
     if not request.htmx:
         return redirect(url)
@@ -85,7 +86,7 @@ def _asked_response(request: PersonRequest, asked: Asked, is_new: bool, was_firs
     else:
         key = render_to_string("chat/_composer_key.html", {"key": uuid.uuid4(), "oob": True})
         turn = _turn_html(asked.turn.pk) + key
-        response = HttpResponse(turn if was_first else turn + sidebar_swap(request, asked.conversation))
+        response = HttpResponse(turn if stays else turn + sidebar_swap(request, asked.conversation))
     response.headers["HX-Trigger"] = json.dumps({"asked": {"turn": asked.turn.pk}})
     return response
 
@@ -139,12 +140,12 @@ def _live_responses(request: PersonRequest, pk: uuid.UUID) -> list[Response]:
     return list(Response.objects.filter(turn__conversation=conversation, status__in=LIVE))
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @person_only
 async def rename(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
     """GET: the line of the sidebar as a form. POST: the line with its new title."""
     conversation = await sync_to_async(conversation_for)(request.user, pk)
-    if request.method == "GET":
+    if request.method != "POST":
         return await sync_to_async(_rename_form)(request, conversation)
     try:
         await sync_to_async(keep.rename)(conversation, request.POST.get("title", ""))
@@ -164,7 +165,7 @@ def _renamed(request: PersonRequest, conversation: Conversation) -> HttpResponse
     return HttpResponse(item_html(request, conversation) + title_swap(conversation, item=False))
 
 
-@require_http_methods(["GET"])
+@require_safe
 @person_only
 def item(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
     """The line of the sidebar, when a rename is given up."""

@@ -144,7 +144,10 @@ class TabSocket(AsyncWebsocketConsumer):
     async def _follow(self, pk: int) -> None:
         shown = ""
         while True:
-            html, is_live = await database_sync_to_async(_row_state)(pk)
+            try:
+                html, is_live = await database_sync_to_async(_row_state)(pk)
+            except Turn.DoesNotExist:
+                return
             if html != shown:
                 self.tab.push(html)
                 shown = html
@@ -161,7 +164,7 @@ class TabSocket(AsyncWebsocketConsumer):
 
     async def turn_added(self, event: dict[str, Any]) -> None:
         """Another tab asked something in the conversation that this one shows."""
-        if event["tab"] == self.name or event["conversation"] != self.looking:
+        if event["tab"] == self.name or event["conversation"] != self.looking or not await self._is_still_signed_in():
             return
         try:
             turn = await database_sync_to_async(turn_for)(self.user, event["turn"])
@@ -170,7 +173,7 @@ class TabSocket(AsyncWebsocketConsumer):
         self.tab.push(await database_sync_to_async(_added_turn)(turn))
 
     async def list_changed(self, event: dict[str, Any]) -> None:
-        if event["tab"] != self.name:
+        if event["tab"] != self.name and await self._is_still_signed_in():
             self.tab.push(render_to_string("chat/_refresh_list.html"))
 
     async def person_signed_out(self, event: dict[str, Any]) -> None:
@@ -178,6 +181,8 @@ class TabSocket(AsyncWebsocketConsumer):
         await self._is_still_signed_in()
 
     async def _conversation(self, event: dict[str, Any]) -> Any:
+        if not await self._is_still_signed_in():
+            return None
         try:
             return await database_sync_to_async(conversation_for)(self.user, uuid.UUID(event["conversation"]))
         except Http404:
