@@ -31,9 +31,15 @@ def highlight(code: str, language: str) -> str:
     known = _cache.get(key)
     if known is None:
         lexer = _lexer(language)
-        known = escape(code) if lexer is None else pygmentize(code, lexer, _formatter)
+        known = escape(code) if lexer is None else _coloured(code, lexer)
         _cache.put(key, known)
     return known
+
+
+def _coloured(code: str, lexer: Lexer) -> str:
+    html = pygmentize(code, lexer, _formatter)
+    # The formatter ends the last line, whether or not it was ended.
+    return html if code.endswith("\n") else html.removesuffix("\n")
 
 
 def _has_endless_line(code: str) -> bool:

@@ -16,10 +16,11 @@ from chat.rendering.blocks import Env, html_of, parser, top_level
 from chat.rendering.escape import escape
 from chat.rendering.syntax import CODE_TAIL, code_head, language_of
 
-# Up to this size a block is parsed at each look; beyond it, when it has grown by an eighth, or when a line
-# looks like its end, as long as all looks together stay below so many times its length.
+# Up to this size a block is read at each look. Beyond it, it is rendered when it has grown by an eighth (a
+# fourth where it is huge), and searched for its end when it has doubled or when a line looks like the end, as
+# long as all that was read stays below so many times its length.
 SMALL = 2_000
-STEP = 8
+HUGE = 16_000
 MAX_READINGS = 40
 
 # Ended by their own last line, whatever follows.
@@ -100,6 +101,10 @@ def _closing_fence(markup: str) -> re.Pattern[str]:
 _LAST_TEXT = re.compile(r"</p>(?:</li>|</[uo]l>|</blockquote>|\n)*\Z|</li>(?:</li>|</[uo]l>|\n)*\Z")
 
 
+def _is_much(grown: int, size: int) -> bool:
+    return grown * (8 if size < HUGE else 4) >= size
+
+
 class _Shown:
     """HTML, and what was written since as text behind its last words."""
 
@@ -132,7 +137,7 @@ class Whole:
     def may_have_ended(self, text: str, checked_to: int, end: int) -> bool:
         """Tell whether it is worth a look; a look costs as much as there is to read."""
         size = end - self.start
-        if size <= SMALL or (end - checked_to) * STEP >= size:
+        if size <= SMALL or (end - checked_to) * 2 >= size:
             return True
         affordable = self._spent < MAX_READINGS * end
         return affordable and self._signal.search(text, max(checked_to - 1, 0), end) is not None
@@ -170,7 +175,7 @@ class Whole:
         size = len(text) - self.start
         if size <= SMALL:
             return self._render(text)
-        if (len(text) - self._shown.upto) * STEP >= size:
+        if _is_much(len(text) - self._shown.upto, size):
             self._shown = _Shown(self._render(text), len(text))
         return self._shown.html(text[self._shown.upto :])
 
@@ -241,9 +246,9 @@ class List(Whole):
 
     def _keep(self, html: str) -> None:
         tag, inner, _ = _split(html)
-        self._tag = self._tag or tag
+        self._tag = self._tag or f"{tag}\n"
         items, self._items = self._items, ""
-        items += inner
+        items += inner.lstrip("\n")
         self._items = items
 
     def _render(self, text: str) -> str:
@@ -254,7 +259,7 @@ class List(Whole):
         html = html_of(self._spaced(blocks[0]), env)
         if self._items:
             _, inner, closing = _split(html)
-            html = "".join((self._tag, self._items, inner, closing))
+            html = "".join((self._tag, self._items, inner.lstrip("\n"), closing))
         if len(blocks) > 1:
             html += "".join(html_of(block, env) for block in blocks[1:])
         return html
@@ -323,7 +328,7 @@ class Table(Whole):
     def html(self, text: str) -> str:
         # The browser is sent the whole table each time, so a long one is shown in larger steps.
         unseen = len(self._rows) - self._rows_shown
-        if unseen and (len(self._rows) <= SMALL or unseen * STEP >= len(self._rows)):
+        if unseen and (len(self._rows) <= SMALL or _is_much(unseen, len(self._rows))):
             html = "".join((self._before, "<tbody>\n", self._rows, "</tbody>\n", self._after))
             self._shown, self._rows_shown = _Shown(html, self.start), len(self._rows)
         return self._shown.html(text[self._shown.upto : self.start])

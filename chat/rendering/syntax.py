@@ -64,8 +64,7 @@ def too_deep(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     line = start + 1
     while line < end and (state.isEmpty(line) or state.sCount[line] >= state.blkIndent):
         line += 1
-    _push_paragraph(state, start, line)
-    state.tokens[-2].type = "plain"
+    _push_text(state, "plain", start, line)
     return True
 
 
@@ -110,9 +109,10 @@ def math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if found is None or found == "inside":
         while line < end and not state.isEmpty(line) and state.sCount[line] >= state.blkIndent:
             line += 1
-        _push_paragraph(state, start, line)
         if found is None and state.env.get("open"):
-            state.tokens[-2].type = "math_unfinished"
+            _push_text(state, "math_unfinished", start, line)
+        else:
+            _push_paragraph(state, start, line)
         return True
     last = lines[-1].rstrip()
     cut = last.rindex(closer)
@@ -130,6 +130,13 @@ def _math_end(line: str, closer: str) -> str | None:
     if at < 0:
         return None
     return "end" if _AFTER_MATH.fullmatch(line, at + 2) else "inside"
+
+
+def _push_text(state: StateBlock, kind: str, start: int, end: int) -> None:
+    token = state.push(kind, "p", 0)
+    token.map = [start, end]
+    token.content = state.getLines(start, end, state.blkIndent, False).strip()
+    state.line = end
 
 
 def _push_paragraph(state: StateBlock, start: int, end: int) -> None:
@@ -327,10 +334,10 @@ class AnswerRenderer(RendererHTML):
         return math.to_html(token.content, display=token.meta["display"])
 
     def math_unfinished(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
-        return f'<code class="math-source">{escape(tokens[idx].content)}</code>'
+        return f'<p><code class="math-source">{escape(tokens[idx].content)}</code></p>\n'
 
     def plain(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
-        return escape(tokens[idx].content)
+        return f"<p>{escape(tokens[idx].content)}</p>\n"
 
     def image(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
         token = tokens[idx]
