@@ -83,6 +83,12 @@ class Tab:
         live.tabs.add(self)
         self.wake()
 
+    def look(self, conversation_id: str) -> None:
+        """The page shows this conversation now: turns of others are of no more use to it."""
+        for position in list(self._positions.values()):
+            if position.live.conversation_id != conversation_id:
+                self._drop(position)
+
     def push(self, html: str) -> None:
         """Send fragments once: a title, a new turn, a notice. For rare things only."""
         self._once.append(html)
@@ -98,9 +104,8 @@ class Tab:
         self._woken.set()
 
     def leave(self) -> None:
-        for position in self._positions.values():
-            position.live.tabs.discard(self)
-        self._positions.clear()
+        for position in list(self._positions.values()):
+            self._drop(position)
 
     async def run(self) -> None:
         """Send frames until cancelled, or until the browser is gone."""
@@ -122,14 +127,17 @@ class Tab:
                 await self._acknowledged.wait()
             await asyncio.sleep(max(0.0, began + self._frame_seconds - time.monotonic()))
 
+    def _drop(self, position: Position) -> None:
+        position.live.tabs.discard(self)
+        del self._positions[position.live.pk]
+
     def _frame(self) -> str:
         found = self._once
         self._once = []
         for position in list(self._positions.values()):
             found.append(position.fragments())
             if position.live.foot is not None:
-                position.live.tabs.discard(self)
-                del self._positions[position.live.pk]
+                self._drop(position)
         return "".join(found)
 
 

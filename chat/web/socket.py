@@ -102,6 +102,9 @@ class TabSocket(AsyncWebsocketConsumer):
     async def look(self, conversation: str) -> None:
         """The tab shows another conversation now, or a new one ("")."""
         self.looking = ""
+        self.tab.look(conversation)
+        for task in self.tails.values():
+            task.cancel()
         if not await self._is_still_signed_in() or not conversation:
             return
         try:

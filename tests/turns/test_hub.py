@@ -110,6 +110,19 @@ async def test_a_tab_that_left_is_forgotten(live: LiveTurn, watcher: Watcher) ->
     assert not live.tabs
 
 
+async def test_a_tab_that_looks_elsewhere_gets_no_more_of_the_turn(live: LiveTurn, watcher: Watcher) -> None:
+    watcher.tab.watch(live)
+    await watcher.next()
+    watcher.acknowledge()
+    watcher.tab.look("c")
+    assert live.tabs
+    watcher.tab.look("another")
+    assert not live.tabs
+    feed(live, 0, 10)
+    watcher.tab.push("<p id='x'></p>")
+    assert await watcher.next() == "<p id='x'></p>"
+
+
 async def test_a_tab_whose_socket_closed_under_a_frame_is_forgotten(live: LiveTurn) -> None:
     async def closed(frame: str) -> None:
         raise Gone
