@@ -15,6 +15,7 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from chat.conversations import ask as asking
@@ -140,6 +141,7 @@ def _live_responses(request: PersonRequest, pk: uuid.UUID) -> list[Response]:
     return list(Response.objects.filter(turn__conversation=conversation, status__in=LIVE))
 
 
+@never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @person_only
 async def rename(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
@@ -165,6 +167,7 @@ def _renamed(request: PersonRequest, conversation: Conversation) -> HttpResponse
     return HttpResponse(item_html(request, conversation) + title_swap(conversation, item=False))
 
 
+@never_cache
 @require_safe
 @person_only
 def item(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:

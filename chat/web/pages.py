@@ -222,6 +222,6 @@ def _before(request: PersonRequest) -> int | None:
     value = request.GET.get("before", "")
     if not value:
         return None
-    if not value.isdecimal() or len(value) > 18:
+    if not value.isascii() or not value.isdecimal() or len(value) > 18:
         raise Http404
     return int(value)
