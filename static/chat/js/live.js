@@ -23,6 +23,7 @@ let noticeTimer = 0;
 let received = 0;
 let acknowledged = 0;
 let lookedAt = null;
+let signingOut = false;
 const watched = new Set();
 
 if (live) {
@@ -37,6 +38,7 @@ if (live) {
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && reconnectNow());
   window.addEventListener("online", reconnectNow);
   window.addEventListener("pageshow", (event) => event.persisted && reconnectNow());
+  document.addEventListener("submit", (event) => (signingOut ||= event.target.matches("[data-sign-out]")));
   onChange(tellWhatIsShown);
 }
 
@@ -94,7 +96,8 @@ function closed(event) {
   wrapper = event.detail.socketWrapper;
   if (event.detail.event.target !== socket) return;
   if (event.detail.event.code === SIGNED_OUT) {
-    location.assign(`${live.dataset.signinUrl}?next=${encodeURIComponent(location.pathname)}`);
+    // Whoever signs out here is on the way already, and need not come back to this page.
+    if (!signingOut) location.assign(`${live.dataset.signinUrl}?next=${encodeURIComponent(location.pathname)}`);
     return;
   }
   noticeTimer ||= setTimeout(() => (notice.hidden = false), SHOW_LOSS_AFTER);
