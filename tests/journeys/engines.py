@@ -13,7 +13,7 @@ from tests.house.serving import ROOT, STOP_SECONDS, environment
 class Engine:
     """`manage.py offline_engine`. Like any provider it may be away, forget, or refuse a key."""
 
-    def __init__(self, folder: Path, dialect: str = "openai", *, pace: float = 0.006, options: tuple[str, ...] = ()):
+    def __init__(self, folder: Path, dialect: str = "openai", *, pace: float = 0.01, options: tuple[str, ...] = ()):
         self.dialect = dialect
         self.env = environment(folder / "engine")
         self.arguments = ["--dialect", dialect, "--pace", str(pace), *options]

@@ -120,6 +120,11 @@ class Tab:
         """The last answer as it stands, whatever its white space."""
         return " ".join((self.answer.text_content() or "").split())
 
+    def stop(self) -> str:
+        """Stop the answer; the text that is kept."""
+        self.page.get_by_role("button", name="Stop answering").click()
+        return self.finished("cancelled")
+
     def wait_for_text(self, characters: int) -> str:
         """Wait until so much of the last answer is there, and it is still being written."""
         self.page.wait_for_function(HAS_ARRIVED, arg=characters)
@@ -166,6 +171,7 @@ class Tab:
 
     def choose(self, conversation_id: str, entry: str) -> None:
         """Open the menu of a conversation in the sidebar and choose from it."""
+        self.page.bring_to_front()  # a tab in the background is painted once a second
         item = self.in_list(conversation_id)
         item.hover()
         item.locator("summary").click()

@@ -1,0 +1,106 @@
+"""Writing: drafts, double clicks, two tabs of one conversation, and a server that dies in mid-stream."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.house.browsing import Browser
+from tests.house.serving import Server
+from tests.journeys.tab import PROSE, Tab, prose
+
+pytestmark = pytest.mark.journey
+
+
+def test_a_draft_outlives_a_reload_and_a_look_elsewhere(tab: Tab) -> None:
+    tab.ask("repeat after me: one")
+    talk = tab.conversation_id
+    tab.box.fill("Half a thought\nin two lines")
+    tab.page.reload()
+    expect(tab.box).to_have_value("Half a thought\nin two lines")
+    tab.new_chat()
+    expect(tab.box).to_have_value("")
+    tab.in_list(talk).get_by_role("link").click()
+    expect(tab.box).to_have_value("Half a thought\nin two lines")
+    tab.box.press("Enter")
+    tab.finished()
+    tab.page.reload()
+    expect(tab.turns).to_have_count(2)
+    expect(tab.box).to_have_value("")
+
+
+def test_a_double_click_on_send_makes_one_turn(tab: Tab) -> None:
+    posts: list[str] = []
+    tab.page.on("request", lambda request: request.method == "POST" and posts.append(request.url))
+    tab.box.fill("repeat after me: once")
+    tab.send_button.dblclick()
+    tab.finished()
+    tab.box.fill("repeat after me: once more")
+    # Faster than any hand: two submits before the first is answered.
+    tab.page.evaluate("const f = document.getElementById('composer'); f.requestSubmit(); f.requestSubmit();")
+    expect(tab.turns).to_have_count(2)
+    tab.finished()
+    tab.page.reload()
+    expect(tab.turns).to_have_count(2)
+    assert len([url for url in posts if url.endswith("/ask/")]) == 2
+
+
+def test_what_is_asked_in_one_tab_streams_in_the_other(open_tab: Callable[..., Tab]) -> None:
+    first = open_tab()
+    first.ask("repeat after me: tide and time")
+    talk = first.conversation_id
+    second = open_tab(f"/c/{talk}/", beside=first)
+    expect(second.turns).to_have_count(1)
+    second.sample_growth()
+    first.begin(prose(700))
+    expect(second.turns).to_have_count(2)
+    seen = second.wait_for_text(100)
+    expect(second.send_button).to_be_hidden()
+    assert first.finished() == second.finished()
+    assert second.text().startswith(seen)
+    assert len(second.growth()) >= 5
+    first.choose(talk, "Rename")
+    name = first.in_list(talk).get_by_role("textbox", name="Title")
+    name.fill("Named in the first tab")
+    name.press("Enter")
+    for tab in (first, second):
+        expect(tab.title).to_have_text("Named in the first tab")
+        expect(tab.in_list(talk).get_by_role("link")).to_have_text("Named in the first tab")
+        expect(tab.page).to_have_title("Named in the first tab")
+    # The other way round, and in a tab that shows something else: the made-up title arrives there too.
+    second.new_chat()
+    second.ask("repeat after me: gulls over the harbour")
+    other = second.conversation_id
+    expect(second.title).to_have_text("Repeat after me")
+    expect(first.in_list(other).get_by_role("link")).to_have_text("Repeat after me")
+    first.choose(other, "Delete")
+    expect(second.in_list(other)).to_have_count(0)
+
+
+def test_what_was_shown_outlives_a_killed_server_and_the_turn_ends_as_interrupted(
+    start_server: Callable[..., Server], browser: Browser
+) -> None:
+    server = start_server()
+    tab = Tab.enter(browser.page(), server.admin_link)
+    tab.begin(prose(6000))
+    # What is on the page now was stored at most a second later: by the time that much more has come.
+    seen = tab.wait_for_text(300)
+    tab.wait_for_text(len(seen) + 450)
+    browser.tolerate(r"WebSocket connection|\[object Event\]|ERR_CONNECTION")
+    server.kill()
+    expect(tab.page.locator("#connection")).to_be_visible()
+    server.start()
+    # The page finds the server again by itself, and is told how the turn ended.
+    expect(tab.page.locator("#connection")).to_be_hidden(timeout=20_000)
+    kept = tab.finished("interrupted")
+    assert kept.startswith(seen)
+    assert PROSE[5000:5500] not in kept
+    expect(tab.last.locator(".problem")).to_contain_text(re.compile("interrupted", re.IGNORECASE))
+    tab.page.reload()
+    assert tab.finished("interrupted") == kept
+    tab.last.get_by_role("button", name="Try again").click()
+    tab.wait_for_text(100)
+    expect(tab.turns).to_have_count(1)
