@@ -19,6 +19,8 @@ from daphne.access import AccessLogGenerator
 from daphne.server import Server
 from twisted.internet import defer, reactor
 
+from chat.turns import lifecycle
+
 NEVER = -1
 CLOSE_SECONDS = 2
 
@@ -52,7 +54,12 @@ class ChatServer(Server):
         self.listener.setblocking(False)
         reactor.adoptStreamPort(self.listener.fileno(), self.listener.family, self.http_factory)
         # From inside the loop, when the signal handlers are in place.
-        reactor.callLater(0, self.on_ready)
+        reactor.callLater(0, self.ready)
+
+    def ready(self) -> None:
+        # What a crash left behind is found at once, not with the first request.
+        lifecycle.begin()
+        self.on_ready()
 
     def kill_all_applications(self) -> Any:
         """Cancel what runs, and wait for it a moment.
