@@ -109,18 +109,22 @@ class _Shown:
     """HTML, and what was written since as text behind its last words."""
 
     def __init__(self, html: str, upto: int) -> None:
-        self.upto = upto
+        self.upto = self._escaped_to = upto
+        self._tail = ""
         # The pattern would be tried at each tag of the block; it can only be met near its end.
         found = _LAST_TEXT.search(html, max(0, len(html) - 200))
         cut = found.start() if found else len(html)
         self._head, self._foot = html[:cut], html[cut:]
         self._around = ("", "") if found else ('<p class="md-tail">', "</p>")
 
-    def html(self, tail: str = "") -> str:
-        if not tail.strip():
-            return self._head + self._foot
-        before, after = self._around
-        return "".join((self._head, before, escape(tail), after, self._foot))
+    def html(self, text: str, end: int) -> str:
+        """The HTML with `text` up to `end` behind it; what was escaped for an earlier look stays so."""
+        if end > self._escaped_to:
+            tail, self._tail = self._tail, ""
+            tail += escape(text[self._escaped_to : end])
+            self._tail, self._escaped_to = tail, end
+        before, after = self._around if self._tail.strip() else ("", "")
+        return "".join((self._head, before, self._tail, after, self._foot))
 
 
 class Whole:
@@ -177,7 +181,7 @@ class Whole:
             return self._render(text)
         if _is_much(len(text) - self._shown.upto, size):
             self._shown = _Shown(self._render(text), len(text))
-        return self._shown.html(text[self._shown.upto :])
+        return self._shown.html(text, len(text))
 
     def _render(self, text: str) -> str:
         blocks, env = self._parsed(text[self.start :])
@@ -255,7 +259,7 @@ class List(Whole):
         blocks, env = self._parsed(text[self.start :])
         if not blocks or blocks[0][0].type != self._kind:
             known = self._tag + self._items + f"</{self._tag[1:3]}>" if self._items else ""
-            return _Shown(known, 0).html(text[self.start :])
+            return _Shown(known, self.start).html(text, len(text))
         html = html_of(self._spaced(blocks[0]), env)
         if self._items:
             _, inner, closing = _split(html)
@@ -331,4 +335,4 @@ class Table(Whole):
         if unseen and (len(self._rows) <= SMALL or _is_much(unseen, len(self._rows))):
             html = "".join((self._before, "<tbody>\n", self._rows, "</tbody>\n", self._after))
             self._shown, self._rows_shown = _Shown(html, self.start), len(self._rows)
-        return self._shown.html(text[self._shown.upto : self.start])
+        return self._shown.html(text, self.start)
