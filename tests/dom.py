@@ -89,6 +89,8 @@ class Page:
 
     def __init__(self, html: str) -> None:
         self.root = parse(html)
+        self._by_id: dict[str, Element] = {}
+        self._learn(self.root)
         self.bytes = 0
         self.frames = 0
         self.missed: list[str] = []
@@ -100,7 +102,7 @@ class Page:
             self._swap(element)
 
     def part(self, element_id: str) -> str:
-        element = self.root.by_id(element_id)
+        element = self._by_id.get(element_id)
         assert element is not None, f"no #{element_id}"
         return element.html()
 
@@ -114,25 +116,45 @@ class Page:
         match how:
             case "true" | "outerHTML":
                 target.parent.children[place : place + 1] = []
-                target.parent.add(element, place)
+                self._forget(target)
+                self._put(target.parent, element, place)
             case "delete":
                 target.parent.children.pop(place)
+                self._forget(target)
             case "innerHTML":
+                for child in target.elements():
+                    self._forget(child)
                 target.children = []
                 for child in element.children:
-                    target.add(child)
+                    self._put(target, child)
             case "beforeend":
                 for child in element.children:
-                    target.add(child)
+                    self._put(target, child)
             case "beforebegin":
                 for offset, child in enumerate(element.children):
-                    target.parent.add(child, place + offset)
+                    self._put(target.parent, child, place + offset)
             case _:
                 raise AssertionError(f"unknown swap {how!r}")
 
+    def _put(self, parent: Element, child: Element | str, at: int | None = None) -> None:
+        parent.add(child, at)
+        if isinstance(child, Element):
+            self._learn(child)
+
+    def _learn(self, element: Element) -> None:
+        for each in (element, *element.walk()):
+            if element_id := each.attributes.get("id"):
+                self._by_id[element_id] = each
+
+    def _forget(self, element: Element) -> None:
+        for each in (element, *element.walk()):
+            element_id = each.attributes.get("id") or ""
+            if self._by_id.get(element_id) is each:
+                del self._by_id[element_id]
+
     def _find(self, selector: str) -> Element | None:
         first, *steps = selector.split(">")
-        found = self.root.by_id(first.removeprefix("#"))
+        found = self._by_id.get(first.removeprefix("#"))
         for step in steps:
             matched = re.fullmatch(r"([a-z0-9]+):last-child", step)
             assert matched, f"selector step {step!r}"
