@@ -328,4 +328,5 @@ def test_a_block_four_times_as_long_costs_about_four_times_as_much(kind: str) ->
     short = min(cpu_of_streaming(one_block(kind, 20_000)) for _ in range(3))
     long = min(cpu_of_streaming(one_block(kind, 80_000)) for _ in range(2))
     print(f"{kind}: {short:.3f} and {long:.3f} CPU s, ratio {long / short:.1f}")
-    assert long <= max(5.5 * short, 0.2)
+    # Linear is 4, quadratic 16: the bound stands between them, as far from noise as from a fault.
+    assert long <= max(8 * short, 0.2)
