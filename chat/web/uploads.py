@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import RequestDataTooBig
+from django.db.models.fields.files import FieldFile
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -16,7 +19,10 @@ from chat.models import Attachment
 from chat.rendering.views import chip_view
 from chat.web.access import PersonRequest, attachment_for, person_only
 
+logger = logging.getLogger(__name__)
+
 OFFSET_HEADER = "Upload-Offset"
+BROKEN = "This upload is broken. Reload the page and attach the file again."
 
 
 @require_POST
@@ -36,11 +42,14 @@ def files(request: PersonRequest) -> HttpResponse:
 @require_http_methods(["PUT"])
 @person_only
 def file_slice(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
-    """Take the bytes at Upload-Offset: 204 go on, 200 the finished chip, 409 go on elsewhere, 422 refused."""
+    """Take the bytes at Upload-Offset: 204 go on, 200 the finished chip, 409 go on elsewhere, 422 refused.
+
+    503 while another request checks the file: ask again.
+    """
     attachment = attachment_for(request.user, pk)
     offset = request.headers.get(OFFSET_HEADER, "")
     if not offset.isdecimal() or len(offset) > 15:
-        return sentence("This upload is broken. Attach the file again.")
+        return sentence(BROKEN)
     try:
         attachment = intake.append_slice(attachment, int(offset), request.body)
         if attachment.received < attachment.size:
@@ -50,8 +59,13 @@ def file_slice(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
         return HttpResponse(status=409, headers={OFFSET_HEADER: str(wrong.expected)})
     except Refused as refused:
         return sentence(refused.sentence)
+    except RequestDataTooBig:
+        return sentence(BROKEN)
     if attachment.status == Attachment.Status.REFUSED:
         return sentence(attachment.refusal)
+    if attachment.status == Attachment.Status.CHECKING:
+        # Another request with the last slice is at it. The page asks again after a pause.
+        return HttpResponse(status=503, headers={"Retry-After": "1"})
     return chip(request, attachment)
 
 
@@ -65,7 +79,7 @@ async def file(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
         return HttpResponse(status=200)
     if attachment.status != Attachment.Status.READY:
         raise Http404
-    return await serve(attachment.file, name=attachment.name, media_type=attachment.media_type)
+    return await _stored(attachment.file, attachment.name, attachment.media_type)
 
 
 @require_http_methods(["GET", "HEAD"])
@@ -74,7 +88,15 @@ async def file_thumbnail(request: PersonRequest, pk: uuid.UUID) -> HttpResponseB
     attachment = await sync_to_async(attachment_for)(request.user, pk)
     if not attachment.thumbnail:
         raise Http404
-    return await serve(attachment.thumbnail, name=f"{attachment.name}.webp", media_type="image/webp")
+    return await _stored(attachment.thumbnail, f"{attachment.name}.webp", "image/webp")
+
+
+async def _stored(file: FieldFile, name: str, media_type: str) -> HttpResponseBase:
+    try:
+        return await serve(file, name=name, media_type=media_type)
+    except FileNotFoundError as lost:
+        logger.error("the storage has lost %s", file.name)
+        raise Http404 from lost
 
 
 def _discard(attachment: Attachment) -> None:
