@@ -11,6 +11,8 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 # Nobody is asked for an e-mail address here, so there is no list of them to keep.
 admin.site.unregister(EmailAddress)
 
+handler400 = "chat.web.actions.bad_request"
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("chat.web.accounts")),

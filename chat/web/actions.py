@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
-from django.http import HttpResponse, HttpResponseBase
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.defaults import bad_request as default_bad_request
 
 from chat.conversations import ask as asking
 from chat.conversations import keep
@@ -247,6 +250,17 @@ def _restore(request: PersonRequest, pk: uuid.UUID) -> str:
     conversation = deleted_conversation_for(request.user, pk)
     keep.restore(conversation)
     return sidebar_swap(request, None)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """The site's answer to a request that Django does not take. A message may be too long even to be read."""
+    if isinstance(exception, RequestDataTooBig) and hasattr(request, "htmx"):
+        limit = settings.QUESTION_MAX_CHARACTERS
+        return refusal(
+            cast(PersonRequest, request),
+            f"The message is far too long; {limit:,} characters fit. Shorten it, or attach the text as a PDF.",
+        )
+    return default_bad_request(request, exception)
 
 
 def refusal(request: PersonRequest, sentence: str, **headers: Any) -> HttpResponse:

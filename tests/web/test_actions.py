@@ -207,6 +207,10 @@ class TestAskRefused:
         refused(post(to("ask_in", conversation), form()), "still being written")
         assert not started
 
+    def test_too_long_even_to_be_read(self, post: Post, conversation: Conversation, started: list[Asked]) -> None:
+        refused(post(to("ask_in", conversation), form("語" * 2_000_000)), "far too long; 200,000 characters fit")
+        assert not started
+
     def test_the_name_of_a_file_is_words(self, post: Post, alice: User, deployment: Deployment) -> None:
         file = make_attachment(alice, "<b>x</b>.pdf", b"", status=Attachment.Status.CHECKING)
         refused(post("/ask/", form(attachment=str(file.pk))), "“&lt;b&gt;x&lt;/b&gt;.pdf” is not ready")
