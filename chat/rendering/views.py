@@ -193,7 +193,7 @@ def chip_detail(attachment: Attachment) -> str:
 def file_size(size: int) -> str:
     if size < 1024:
         return f"{size} bytes"
-    if size < 1024 * 1024:
+    if size < 1023.5 * 1024:  # above, it would read "1024 kB"
         return f"{size / 1024:.0f} kB"
     return f"{size / 1024 / 1024:.1f} MB"
 
