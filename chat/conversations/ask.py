@@ -52,10 +52,10 @@ class Asked:
 
 def ask(owner: User, conversation: Conversation | None, question: Question) -> Asked:
     """Store a question in `conversation`, or in a new one. Raises Refused."""
-    repeat = _earlier(owner, question.key)
+    question = replace(question, text=tidy(question.text).strip())
+    repeat = _earlier(owner, question)
     if repeat is not None:
         return repeat
-    question = replace(question, text=tidy(question.text).strip())
     attachments = _check(owner, question)
     try:
         with transaction.atomic():
@@ -64,7 +64,7 @@ def ask(owner: User, conversation: Conversation | None, question: Question) -> A
             else:
                 conversation = _locked(conversation)
                 # The same form may have been stored while this one waited for the lock.
-                repeat = _earlier(owner, question.key)
+                repeat = _earlier(owner, question)
                 if repeat is not None:
                     return repeat
                 _refuse_while_answering(conversation)
@@ -75,7 +75,7 @@ def ask(owner: User, conversation: Conversation | None, question: Question) -> A
             return Asked(conversation, turn, _first_response(turn))
     except IntegrityError:
         # The same form arrived twice at the same moment; the other one won.
-        repeat = _earlier(owner, question.key)
+        repeat = _earlier(owner, question)
         if repeat is None:
             raise
         return repeat
@@ -115,11 +115,12 @@ def checked_instructions(text: str) -> str:
     return text
 
 
-def _earlier(owner: User, key: uuid.UUID) -> Asked | None:
-    turn = Turn.objects.filter(idempotency_key=key).select_related("conversation").first()
+def _earlier(owner: User, question: Question) -> Asked | None:
+    turn = Turn.objects.filter(idempotency_key=question.key).select_related("conversation").first()
     if turn is None:
         return None
-    if turn.conversation.owner_id != owner.pk:
+    # Other words under the same key are no repeat: a page that was brought back asks something new.
+    if turn.conversation.owner_id != owner.pk or turn.question != question.text:
         raise Refused("This form was used before. Reload the page and send your message again.")
     return Asked(turn.conversation, turn, turn.responses.latest("order"), is_repeat=True)
 

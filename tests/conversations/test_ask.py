@@ -132,6 +132,12 @@ class TestDoubleSubmit:
         Turn.objects.update(status=Status.COMPLETED)
         assert ask(alice, conversation, question(key=key)).turn == first.turn
 
+    def test_other_words_under_a_used_key_are_not_swallowed(self, alice: User, deployment: Deployment) -> None:
+        ask(alice, None, question(" Why?\r\n", key=(key := uuid.uuid4())))
+        assert ask(alice, None, question("Why?", key=key)).is_repeat
+        with pytest.raises(Refused, match="send your message again"):
+            ask(alice, None, question("Something else", key=key))
+
     def test_another_persons_key_is_refused(self, alice: User, bob: User, deployment: Deployment) -> None:
         ask(alice, None, question(key=(key := uuid.uuid4())))
         with pytest.raises(Refused, match="Reload the page"):
