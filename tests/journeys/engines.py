@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
+
 from tests.house.serving import ROOT, STOP_SECONDS, environment
 
 
@@ -47,6 +49,14 @@ class Engine:
         """Lose every response and file, as a provider does when its time is over."""
         self.stop()
         self.start()
+
+    def keeps_state(self) -> bool:
+        """Whether it goes on from a response that it gave."""
+        body = {"model": "embedded-engine", "input": "Hello"}
+        first = httpx.post(f"{self.url}responses", json=body).json()["id"]
+        again = httpx.post(f"{self.url}responses", json={**body, "previous_response_id": first})
+        assert again.status_code in (200, 400)
+        return again.status_code == 200
 
     def variables(self, **more: str) -> dict[str, str]:
         """What an operator sets to use it."""

@@ -40,7 +40,8 @@ def test_a_person_chats_with_files_and_the_reviewer_reads_all_of_it(
     start_server: Callable[..., Server],
     browser: Browser,
 ) -> None:
-    server = start_server(**({} if provider == "embedded" else start_engine(provider).variables()))
+    engine = None if provider == "embedded" else start_engine(provider)
+    server = start_server(**(engine.variables() if engine else {}))
     tab = Tab.enter(browser.page(), server.signin_link("alice"))
     story = Story()
     sees_the_answer_grow(tab, story)
@@ -52,6 +53,8 @@ def test_a_person_chats_with_files_and_the_reviewer_reads_all_of_it(
     tab.sign_out()
     reviewer = Tab.enter(browser.page(), server.admin_link)
     reads_all_of_it(reviewer, server, story, keeps_state=provider == "openai")
+    if engine is not None:
+        assert engine.keeps_state() == (provider == "openai"), "the premise: one provider of each kind"
 
 
 def sees_the_answer_grow(tab: Tab, story: Story) -> None:
