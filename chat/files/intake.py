@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.core.files import File
 from django.core.files.base import ContentFile
+from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -166,10 +167,21 @@ def _accept(attachment: Attachment, path: Path, found: Inspected) -> None:
     attachment.media_type, attachment.size, attachment.sha256 = found.media_type, found.size, found.sha256
     attachment.pages, attachment.width, attachment.height = found.pages, found.width, found.height
     attachment.status = Status.READY
-    attachment.save()
+    _save(attachment)
 
 
 def _refuse(attachment: Attachment, sentence: str) -> None:
     drop_bytes(attachment)
     attachment.status, attachment.refusal = Status.REFUSED, sentence
-    attachment.save()
+    _save(attachment)
+
+
+def _save(attachment: Attachment) -> None:
+    """Save, unless it was discarded while it was checked: a plain save would bring the row back."""
+    try:
+        with transaction.atomic():
+            attachment.save(force_update=True)
+    except DatabaseError:
+        if Attachment.objects.filter(pk=attachment.pk).exists():
+            raise
+        drop_bytes(attachment)

@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from chat.files import intake
 from chat.files.errors import Refused, WrongOffset
+from chat.files.inspect import Inspected, inspect
 from chat.files.intake import append_slice, begin, discard, finish, sweep
 from chat.models import Attachment, Conversation, Turn, User
 from tests.files.makers import RemoteStorage, make_image, make_pdf, opened
@@ -291,3 +292,17 @@ def test_the_sweep_leaves_what_a_turn_shows(media: Path, alice: User) -> None:
     turn.attachments.add(refused)
 
     assert sweep(older_than=timedelta(0)) == 0
+
+
+def test_a_file_discarded_while_it_is_checked_does_not_come_back(
+    media: Path, alice: User, document: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def discarded_meanwhile(path: Path, name: str) -> Inspected:
+        found = inspect(path, name)
+        discard(Attachment.objects.get())
+        return found
+
+    monkeypatch.setattr(intake, "inspect", discarded_meanwhile)
+    upload(alice, "report.pdf", document)
+    assert not Attachment.objects.exists()
+    assert files_in(media) == []

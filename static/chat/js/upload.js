@@ -51,6 +51,8 @@ class Upload {
         case 409:
           this.offset = Number(answer.getResponseHeader("Upload-Offset"));
           return false;
+        case 401:
+          throw new Refused(SIGNED_OUT);
         case 404:
           throw new Refused(`“${this.file.name}” was removed. Attach it again.`);
         case 422:
