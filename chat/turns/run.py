@@ -22,6 +22,7 @@ from chat.files import delivery
 from chat.files.errors import Refused as FileRefused
 from chat.models import Attachment, Response, Status, Turn
 from chat.models.conversations import LIVE
+from chat.rendering.answer import response_html
 from chat.rendering.live import LiveResponse
 from chat.rendering.views import FootView, foot_view, render_foot
 from chat.responses.client import Client
@@ -34,6 +35,7 @@ from chat.responses.errors import (
     ResponsesError,
     Unreachable,
 )
+from chat.responses.events import Terminal, event_from_response
 from chat.responses.fold import Draft
 from chat.turns import notices
 from chat.turns.db import in_db
@@ -45,10 +47,12 @@ logger = logging.getLogger(__name__)
 SHUTDOWN = "shutdown"
 NOT_BEGUN = "Something went wrong here before the answer could begin. Reload the page."
 NOT_SAVED = "The answer could not be saved: the database does not answer. Copy what you need before you reload."
+NOT_READ = "The answer is saved, but could not be read back. Reload the page."
+DELETED = "This conversation was deleted while it was being answered."
 TITLE_SECONDS = 30.0
 
-writer = Writer()
 _tasks: dict[int, asyncio.Task[None]] = {}
+_ending: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Job:
     request_id: str = ""
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     files_renewed: bool = False
+    is_stored: bool = False
 
 
 def start(asked: Asked) -> None:
@@ -86,34 +91,55 @@ def start(asked: Asked) -> None:
         _carry(live, response), name=f"turn-{live.pk}", context=contextvars.Context()
     )
     _tasks[live.pk] = task
-    task.add_done_callback(lambda done: _forget(live.pk, done))
+    task.add_done_callback(lambda done: _forget(live, done))
 
 
-def _forget(turn_pk: int, task: asyncio.Task[None]) -> None:
-    if _tasks.get(turn_pk) is task:
-        del _tasks[turn_pk]
+def _forget(live: LiveTurn, task: asyncio.Task[None]) -> None:
+    if _tasks.get(live.pk) is task:
+        del _tasks[live.pk]
+    if hub.turns.get(live.pk) is live:  # cancelled before its first step
+        hub.over(live, _broken_foot(live.pk, NOT_BEGUN))
     if not task.cancelled() and (fault := task.exception()) is not None:
-        logger.error("turn %s: its run broke off", turn_pk, exc_info=fault)
+        logger.error("turn %s: its run broke off", live.pk, exc_info=fault)
 
 
 def stop(turn_pk: int) -> bool:
     """Stop a run of this process; False when it is none of ours."""
     task = _tasks.get(turn_pk)
-    return task.cancel() if task is not None else False
+    if task is None:
+        return False
+    _cancel(turn_pk, task)
+    return True
+
+
+def _cancel(turn_pk: int, task: asyncio.Task[None], why: str | None = None) -> None:
+    """Once, and not any more when the end is being stored: that must happen whole."""
+    if turn_pk not in _ending and not task.cancelling():
+        task.cancel(why)
 
 
 async def stop_all(seconds: float = 4.0) -> None:
     """End every run of this process as interrupted, its text stored. For shutdown."""
-    tasks = list(_tasks.values())
-    for task in tasks:
-        task.cancel(SHUTDOWN)
+    tasks = dict(_tasks)
+    for turn_pk, task in tasks.items():
+        _cancel(turn_pk, task, SHUTDOWN)
     if tasks:
-        await asyncio.wait(tasks, timeout=seconds)
+        await asyncio.wait(tasks.values(), timeout=seconds)
 
 
 def running() -> list[int]:
     """The turns that this process carries."""
     return list(_tasks)
+
+
+def _lost(turn_pk: int) -> None:
+    """The lease is somebody else's now, or the rows were deleted: asking on would be for nobody."""
+    task = _tasks.get(turn_pk)
+    if task is not None:
+        _cancel(turn_pk, task)
+
+
+writer = Writer(_lost)
 
 
 async def wait_for(turn_pk: int) -> None:
@@ -124,6 +150,23 @@ async def wait_for(turn_pk: int) -> None:
 
 
 async def _carry(live: LiveTurn, response: LiveResponse) -> None:
+    job, outcome = await _carried(live, response)
+    _ending.add(live.pk)
+    foot = _broken_foot(live.pk, NOT_SAVED)
+    try:
+        foot = await _last_word(live, job, outcome)
+        if job is not None:
+            response.finish()
+    finally:
+        # Whatever went wrong on the way here: no page may wait for ever.
+        hub.over(live, foot)
+        _ending.discard(live.pk)
+    if job is not None and job.is_stored and outcome is not None and outcome.status == Status.COMPLETED:
+        await _give_title(job)
+
+
+async def _carried(live: LiveTurn, response: LiveResponse) -> tuple[Job | None, Outcome | None]:
+    """All of the run that a stop can cut short. Without a job nothing is ours to store."""
     job: Job | None = None
     outcome: Outcome | None = None
     try:
@@ -140,15 +183,30 @@ async def _carry(live: LiveTurn, response: LiveResponse) -> None:
     except Exception:
         logger.exception("response %s: failed", response.pk)
         outcome = Outcome(Status.FAILED, {"code": "internal", "message": "Something went wrong here. Try again."})
-    if job is None:
-        hub.over(live, _broken_foot(live.pk, NOT_BEGUN) if outcome else "")
-        return
-    assert outcome is not None
-    response.finish()
-    stored = await _store(job, outcome)
-    hub.over(live, await _foot_of(live.pk) if stored else _broken_foot(live.pk, NOT_SAVED))
-    if stored and outcome.status == Status.COMPLETED:
-        await _give_title(job)
+    return job, outcome
+
+
+async def _last_word(live: LiveTurn, job: Job | None, outcome: Outcome | None) -> str:
+    """Store the end, and read back what the page is told of it."""
+    if job is None or outcome is None:
+        # Stopped before it began, or somebody else's: the row says what became of it.
+        return _broken_foot(live.pk, NOT_BEGUN) if outcome else await _read_back(live.pk, is_ours=False)
+    try:
+        job.is_stored = await _store(job, outcome)
+    except DatabaseError:
+        logger.exception("response %s: the final state is lost", job.response.pk)
+        return _broken_foot(live.pk, NOT_SAVED)
+    return await _read_back(live.pk, is_ours=job.is_stored)
+
+
+async def _read_back(turn_pk: int, *, is_ours: bool) -> str:
+    try:
+        return await in_db(_render_foot if is_ours else _render_end, turn_pk)
+    except Turn.DoesNotExist:
+        return _broken_foot(turn_pk, DELETED)
+    except DatabaseError:
+        logger.exception("turn %s: the end could not be read back", turn_pk)
+        return _broken_foot(turn_pk, NOT_READ)
 
 
 async def _claimed(response: LiveResponse) -> tuple[Job | None, asyncio.CancelledError | None]:
@@ -179,7 +237,7 @@ def _claim(live: LiveResponse) -> Job | None:
 async def _answer(job: Job, live: LiveTurn) -> Outcome:
     assert job.turn.deployment is not None
     provider = job.turn.deployment.provider
-    writer.begin(job.response.pk, job.live.draft)
+    writer.begin(job.response.pk, job.turn.pk, job.live.draft)
     job.client = engines.client_for(provider)
     plan: history.Plan | None = await in_db(history.plan, job.turn, provider, job.dialect)
     while plan is not None:
@@ -192,7 +250,7 @@ async def _answer(job: Job, live: LiveTurn) -> Outcome:
                 raise
             logger.info("response %s: %s; asking in another way", job.response.pk, error)
             job.live.restart()
-            writer.begin(job.response.pk, job.live.draft)
+            writer.begin(job.response.pk, job.turn.pk, job.live.draft)
         except Unreachable as error:
             if not job.live.draft.response_id:
                 raise
@@ -286,12 +344,13 @@ async def _fetch_once(job: Job, live: LiveTurn) -> None:
     if job.client is None or not draft.response_id or not job.dialect.retrieve:
         return
     try:
-        fetched = Draft.from_response(await job.client.retrieve(draft.response_id))
+        fetched = event_from_response(await job.client.retrieve(draft.response_id))
     except ResponsesError as error:
         logger.info("response %s: could not be fetched after its stream broke off: %s", job.response.pk, error)
         return
-    if fetched.is_terminal:
-        job.live.draft = fetched
+    if isinstance(fetched, Terminal):
+        # As the stream's own last word: what was shown and is missing in it stays.
+        job.live.apply(fetched)
         live.changed()
 
 
@@ -324,6 +383,7 @@ def _failure(pk: int, error: ResponsesError | FileRefused) -> Outcome:
 
 
 async def _store(job: Job, outcome: Outcome) -> bool:
+    """False when another end was stored first, or the rows are gone."""
     draft = job.live.draft
     final = Final(
         pk=job.response.pk,
@@ -337,21 +397,20 @@ async def _store(job: Job, outcome: Outcome) -> bool:
             "request_id": outcome.request_id[:255],
         },
     )
-    try:
-        await writer.finish(final)
-    except DatabaseError:
-        logger.exception("response %s: the final state is lost", job.response.pk)
-        return False
-    return True
-
-
-async def _foot_of(turn_pk: int) -> str:
-    return await in_db(_render_foot, turn_pk)
+    return await writer.finish(final)
 
 
 def _render_foot(turn_pk: int) -> str:
     turn = Turn.objects.with_answers().get(pk=turn_pk)
     return render_foot(foot_view(turn, is_new=True, oob=True))
+
+
+def _render_end(turn_pk: int) -> str:
+    """The whole answer as it is stored: what this run showed of it does not count."""
+    turn = Turn.objects.with_answers().get(pk=turn_pk)
+    answers = "".join(response_html(response) for response in turn.responses.all())
+    answer = f'<div class="answer" id="t{turn_pk}-answer" hx-swap-oob="true">{answers}</div>'
+    return answer + render_foot(foot_view(turn, is_new=True, oob=True))
 
 
 def _broken_foot(turn_pk: int, problem: str) -> str:

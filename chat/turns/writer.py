@@ -11,11 +11,12 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from chat.models import Conversation, Response, Status, Turn
@@ -35,7 +36,7 @@ FINAL_ATTEMPTS = 6
 
 @dataclass(frozen=True)
 class Progress:
-    """A response as it stands, in values that another thread may read."""
+    """A response as it stands, in values that another thread may read. No fields: only the heartbeat."""
 
     pk: int
     fields: dict[str, Any]
@@ -73,16 +74,22 @@ def _count(value: object) -> int | None:
 
 
 class Writer:
-    """Collects what changed; `run` writes it. Lives on one event loop."""
+    """Collects what changed; `run` writes it. Lives on one event loop.
 
-    def __init__(self) -> None:
+    `lost` is called with the turn of a response that is no longer ours: closed by another, or deleted.
+    """
+
+    def __init__(self, lost: Callable[[int], None]) -> None:
+        self._lost = lost
         self._running: dict[int, Draft] = {}
+        self._turns: dict[int, int] = {}
         self._changed: set[int] = set()
         self._beat_at = 0.0
 
-    def begin(self, pk: int, draft: Draft) -> None:
+    def begin(self, pk: int, turn_pk: int, draft: Draft) -> None:
         """Keep the lease of this response alive from now on."""
         self._running[pk] = draft
+        self._turns[pk] = turn_pk
         self._changed.add(pk)
 
     def changed(self, pk: int) -> None:
@@ -102,16 +109,20 @@ class Writer:
         due = time.monotonic() - self._beat_at >= HEARTBEAT_SECONDS
         changed, self._changed = self._changed & self._running.keys(), set()
         rows = [Progress(pk, draft_fields(self._running[pk])) for pk in changed]
-        silent = [pk for pk in self._running if pk not in changed] if due else []
-        if not rows and not silent:
+        if due:
+            rows += [Progress(pk, {}) for pk in self._running if pk not in changed]
+        if not rows:
             return
         try:
-            await in_db(_write_progress, rows, silent)
+            gone = await in_db(_write_progress, rows)
         except DatabaseError:
             self._changed |= changed
             raise
         if due:
             self._beat_at = time.monotonic()
+        for pk in gone:
+            if pk in self._running:
+                self._lost(self._turns[pk])
 
     async def finish(self, final: Final) -> bool:
         """Store the terminal state; False when another state was stored first.
@@ -119,6 +130,7 @@ class Writer:
         A database that is away for a moment is waited for, since losing an answer is worse than a late one.
         """
         self._running.pop(final.pk, None)
+        self._turns.pop(final.pk, None)
         self._changed.discard(final.pk)
         for attempt in range(1, FINAL_ATTEMPTS + 1):
             try:
@@ -131,12 +143,22 @@ class Writer:
         raise AssertionError("unreachable")
 
 
-def _write_progress(rows: Iterable[Progress], silent: Iterable[int]) -> None:
+def _write_progress(rows: Iterable[Progress]) -> list[int]:
+    """Write them together; the keys of those that are not ours any more."""
     now = timezone.now()
     with transaction.atomic():
-        for row in rows:
-            Response.objects.filter(pk=row.pk, owner=PROCESS, status__in=LIVE).update(heartbeat_at=now, **row.fields)
-        Response.objects.filter(pk__in=list(silent), owner=PROCESS, status__in=LIVE).update(heartbeat_at=now)
+        return [row.pk for row in rows if not _write_row(row, now)]
+
+
+def _write_row(row: Progress, now: datetime) -> bool:
+    mine = Response.objects.filter(pk=row.pk, owner=PROCESS, status__in=LIVE)
+    try:
+        with transaction.atomic():
+            return bool(mine.update(heartbeat_at=now, **row.fields))
+    except (DataError, IntegrityError, ValueError, OverflowError, RecursionError):
+        # What no database takes must not hold up the text of everybody else, nor cost this run its lease.
+        logger.exception("response %s: its progress could not be written", row.pk)
+        return bool(mine.update(heartbeat_at=now))
 
 
 def _write_final(final: Final) -> bool:
