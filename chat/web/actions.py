@@ -6,9 +6,11 @@ Those that start a run are async, since a run is a task of the server's event lo
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -38,18 +40,28 @@ from chat.web.access import (
 from chat.web.pages import item_html, page_view, sidebar_swap, tab_of
 from chat.web.sidebar import conversation_item, is_of_today, person_timezone
 
+K = TypeVar("K")
+
 
 @require_POST
 @person_only
 async def ask(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
     """Take a question; the answer arrives over the socket."""
     try:
-        asked, stays = await sync_to_async(_ask)(request, pk)
+        asked, stays = await asyncio.shield(_store_and_start(_ask, request, pk))
     except Refused as refused:
         return refusal(request, refused.sentence)
-    run.start(asked)
     await _tell_other_tabs(request, asked, is_new=pk is None)
     return await sync_to_async(_asked_response)(request, asked, pk is None, stays)
+
+
+async def _store_and_start(
+    store: Callable[[PersonRequest, K], tuple[Asked, bool]], request: PersonRequest, pk: K
+) -> tuple[Asked, bool]:
+    """To be shielded: a browser that leaves cancels its request, and what was stored must be answered all the same."""
+    asked, stays = await sync_to_async(store)(request, pk)
+    run.start(asked)
+    return asked, stays
 
 
 def _ask(request: PersonRequest, pk: uuid.UUID | None) -> tuple[Asked, bool]:
@@ -112,21 +124,20 @@ async def _tell_other_tabs(request: PersonRequest, asked: Asked, *, is_new: bool
 async def retry(request: PersonRequest, pk: int) -> HttpResponseBase:
     """Ask the last question again. The new turn takes the old one's place in the page."""
     try:
-        asked = await sync_to_async(_retry)(request, pk)
+        asked, _ = await asyncio.shield(_store_and_start(_retry, request, pk))
     except Refused as refused:
         return refusal(request, refused.sentence)
-    run.start(asked)
     await notices.turn_added(request.user.pk, asked.conversation.pk, asked.turn.pk, tab_of(request))
     if not request.htmx:
         return redirect("conversation", asked.conversation.pk)
     return HttpResponse(await sync_to_async(_turn_html)(asked.turn.pk))
 
 
-def _retry(request: PersonRequest, pk: int) -> Asked:
+def _retry(request: PersonRequest, pk: int) -> tuple[Asked, bool]:
     turn = turn_for(request.user, pk)
     if turn.conversation.head_id != turn.pk:
         raise Refused("The conversation has gone on since. Ask again in the message box.")
-    return asking.ask_again(turn, uuid.uuid4())
+    return asking.ask_again(turn, uuid.uuid4()), True
 
 
 @require_POST

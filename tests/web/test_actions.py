@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,13 +14,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group
 from django.http import HttpResponse
-from django.test import Client
+from django.test import AsyncClient, Client
 from django.urls import reverse
 from django.utils import timezone
 
 from chat.conversations.ask import Asked
 from chat.models import Attachment, Conversation, Deployment, Response, Status, Turn, User
 from chat.turns import notices, run
+from chat.web import actions
 from tests.conftest import signed_in
 from tests.dom import parse
 from tests.rows import form, make_attachment, make_conversation, make_conversations, make_deployment, make_turn
@@ -498,3 +501,31 @@ def test_every_fragment_is_well_formed(post: Post, alice_client: Client, convers
     for answer in answers:
         assert answer.status_code == 200
         assert parse(answer.content.decode()).elements()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_question_is_answered_even_if_its_browser_leaves_while_it_is_stored(
+    alice: User, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload in the moment of sending: the server cancels the request, and the answer must still come."""
+    stored, may_go_on = threading.Event(), threading.Event()
+    ask = actions.asking.ask
+    started: asyncio.Queue[Asked] = asyncio.Queue()
+    monkeypatch.setattr(run, "start", started.put_nowait)
+
+    def slow(*args: Any) -> Asked:
+        asked = ask(*args)
+        stored.set()
+        may_go_on.wait(5)
+        return asked
+
+    monkeypatch.setattr(actions.asking, "ask", slow)
+    client = AsyncClient()
+    await client.aforce_login(alice)
+    form = {"question": "Why?", "key": str(uuid.uuid4())}
+    request = asyncio.ensure_future(client.post("/ask/", form))
+    await asyncio.to_thread(stored.wait, 5)
+    request.cancel()
+    may_go_on.set()
+    await asyncio.wait([request], timeout=5)
+    assert (await asyncio.wait_for(started.get(), 5)).turn.question == "Why?"
