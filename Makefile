@@ -5,10 +5,10 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix ci lock clean
+.PHONY: help run test check fix ci lock screenshots clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/run.installed  ## serve the chat on http://127.0.0.1:8000 (HOST, PORT to change)
 	@exec $(BIN)/python manage.py serve
@@ -37,6 +37,10 @@ lock: .venv/all.installed  ## pin the newest dependencies that pyproject.toml al
 		pyproject.toml -o .lock/run.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		--extra test --extra check -c .lock/run.txt pyproject.toml -o .lock/all.txt
+
+screenshots: .venv/all.installed  ## take the README's pictures anew
+	@.ci/apt chromium
+	$(BIN)/python -m tests.journeys.screenshots
 
 clean:  ## remove what was installed and cached; data stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
