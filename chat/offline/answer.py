@@ -353,7 +353,7 @@ def _quotes(found: Sequence[tuple[str, Passage]], names: Sequence[str], language
     for name, passage in found:
         source = f"{escaped(name)}, " if len(names) > 1 else ""
         cited = (
-            f" ({source}p. {passage.page})"
+            f" ({source}p.\u00a0{passage.page})"
             if passage.document.has_pages
             else f" ({source.rstrip(', ')})"
             if source
@@ -405,7 +405,7 @@ def _points(points: Sequence[Sentence], document: Document, wanted: Wanted, lang
 
 
 def _cited(sentence: Sentence, document: Document) -> str:
-    return f"{escaped(sentence.text)} (p. {sentence.page})" if document.has_pages else escaped(sentence.text)
+    return f"{escaped(sentence.text)} (p.\u00a0{sentence.page})" if document.has_pages else escaped(sentence.text)
 
 
 def _summary_of_pasted(question: str, language: str) -> str:

@@ -12,7 +12,7 @@ from chat.files.pdf import page_texts
 from .conftest import Ask, Json, inline_file, text_of
 from .papers import TEXT, squeezed
 
-CITED = re.compile(r"(?:^- |^|(?<=\) ))(?P<sentence>[^\n]+?) \(p\. (?P<page>\d+)\)", re.MULTILINE)
+CITED = re.compile(r"(?:^- |^|(?<=\) ))(?P<sentence>[^\n]+?) \(p\.\u00a0(?P<page>\d+)\)", re.MULTILINE)
 
 
 def cited(text: str) -> list[tuple[str, int]]:
@@ -149,9 +149,9 @@ async def test_a_question_is_answered_with_the_passage_and_its_page(
     first = text.split("\n> ", maxsplit=1)[1] if "\n> " in text else ""
     best = first.splitlines()[0]
     assert quote in best
-    page = int(re.search(r"\(p\. (\d+)\)", best)[1])  # type: ignore[index]
+    page = int(re.search(r"\(p\.\u00a0(\d+)\)", best)[1])  # type: ignore[index]
     assert quote[:30] in " ".join(pages[page - 1 : page + 1])
-    assert best.split(" (p. ")[0].split(". ")[0][:30] in pages[page - 1]
+    assert best.split(" (p.\u00a0")[0].split(". ")[0][:30] in pages[page - 1]
 
 
 async def test_a_word_that_is_missing_does_not_hide_the_subject(ask: Ask, darwin: Json) -> None:
@@ -168,10 +168,10 @@ async def test_what_the_document_does_not_say_is_not_made_up(ask: Ask, darwin: J
 async def test_a_document_stays_known_through_the_conversation(ask: Ask, darwin: Json) -> None:
     first = await ask("Summarize this PDF", darwin)
     greeting = await ask("thanks!", after=first)
-    assert "(p. " not in text_of(greeting)
+    assert "(p.\u00a0" not in text_of(greeting)
     answer = await ask("What is said about mistletoe?", after=greeting)
     assert "mistletoe" in text_of(answer)
-    assert "(p. " in text_of(answer)
+    assert "(p.\u00a0" in text_of(answer)
     again = await ask("shorter, please", after=answer)
     assert text_of(again).startswith("### Summary of darwin.pdf")
     counted = await ask("how many pages does it have?", after=again)
@@ -198,7 +198,7 @@ async def test_a_text_pasted_into_the_question_is_summarised(ask: Ask) -> None:
     quotes = text.split("\n\n")[1]
     assert text.startswith("### Summary of your text")
     assert re.split(r"(?<=[.]) (?=[A-Z])", quotes)[0] in squeezed(TEXT)
-    assert "(p. " not in text
+    assert "(p.\u00a0" not in text
 
 
 async def test_a_scan_and_a_broken_file_are_named_as_such(ask: Ask) -> None:
