@@ -22,7 +22,7 @@ TAGS = names(
     " msubsup munder mover munderover mmultiscripts mprescripts mtable mtr mtd"
 )
 ATTRIBUTES = names(
-    "display mathvariant stretchy fence form separator accent accentunder largeop movablelimits minsize"
+    "alttext display mathvariant stretchy fence form separator accent accentunder largeop movablelimits minsize"
     " maxsize symmetric lspace rspace linethickness displaystyle scriptlevel width height depth voffset"
     " notation columnalign columnlines columnspacing rowlines rowspacing mathcolor mathbackground"
 )
@@ -52,10 +52,11 @@ def _mathml(source: str, display: bool) -> str:
     _refuse_costly(source)
     converter = Converter(display="block" if display else "inline")
     try:
-        tree = converter.convert_to_element(source)
-        return _written(tree, 0)
+        written = _written(converter.convert_to_element(source), 0)
     except _FAILURES as error:
         raise Unreadable(str(error)) from error
+    # The source goes along: it is what a copy of the answer holds.
+    return written.replace("<math", f'<math alttext="{escape(source)}"', 1)
 
 
 def _refuse_costly(source: str) -> None:

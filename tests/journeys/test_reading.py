@@ -100,13 +100,14 @@ def test_a_long_conversation_opens_at_its_end_and_pages_upwards_without_a_jump(
 def test_the_copy_button_puts_the_code_on_the_clipboard(tab: Tab) -> None:
     tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     code = 'def greet(name):\n    return f"Hello <{name}> & all"'
-    tab.begin(f"repeat exactly: Here it is.\n\n```python\n{code}\n```")
+    tab.begin(f"repeat exactly: Here it is, with $\\frac{{a_1}}{{2}}$.\n\n```python\n{code}\n```")
     tab.finished()
     tab.answer.get_by_role("button", name="Copy").click()
     expect(tab.answer.get_by_role("button", name="Copied")).to_be_visible()
     assert tab.page.evaluate("navigator.clipboard.readText()") == code
     tab.last.get_by_role("button", name="Copy the answer").click()
-    tab.page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('Here it is.')")
+    tab.page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('Here it is')")
+    assert "with $\\frac{a_1}{2}$." in tab.page.evaluate("navigator.clipboard.readText()")
     assert f"```python\n{code}\n```" in tab.page.evaluate("navigator.clipboard.readText()")
 
 

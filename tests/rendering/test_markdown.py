@@ -125,12 +125,14 @@ def test_markup_that_the_model_writes_is_text() -> None:
     "text", ["$$\nx\n$$", "\\[\nx\n\\]", "$$x$$", "\\[ x \\]", "$$ x\n$$", "text\n$$\nx\n$$", "> $$\n> x\n> $$"]
 )
 def test_a_formula_on_its_own_lines_is_a_block(text: str) -> None:
-    assert '<div class="math-block"><math display="block"><mrow><mi>x</mi></mrow></math></div>' in html(text)
+    assert '<div class="math-block"><math alttext="x" display="block"><mrow><mi>x</mi></mrow></math></div>' in html(
+        text
+    )
 
 
 @pytest.mark.parametrize("text", ["a $x$ b", "a \\(x\\) b"])
 def test_a_formula_in_a_line_is_part_of_it(text: str) -> None:
-    assert html(text) == '<p>a <math display="inline"><mrow><mi>x</mi></mrow></math> b</p>'
+    assert html(text) == '<p>a <math alttext="x" display="inline"><mrow><mi>x</mi></mrow></math> b</p>'
 
 
 @pytest.mark.parametrize(

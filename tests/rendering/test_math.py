@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from latex2mathml import commands
 
+from chat.rendering.markdown import render_blocks
 from chat.rendering.math import to_html
 from tests.dom import parse
 
@@ -24,6 +25,14 @@ PIECES = [
 def assert_shown(source: str) -> None:
     (element,) = parse(to_html(source, display=True)).elements()
     assert element.tag == "math" or element.attributes == {"class": "math-source"}
+
+
+@pytest.mark.parametrize("source", ["x_1", 'a < b & "c"', "\\frac{1}{2}", "\\text{中文}"])
+def test_a_formula_carries_its_source_for_a_copy_of_the_answer(source: str) -> None:
+    (element,) = parse(render_blocks(f"\\({source}\\)")[0]).elements()
+    (formula,) = element.elements()
+    assert formula.tag == "math"
+    assert formula.attributes["alttext"] == source
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -67,6 +76,6 @@ def test_definitions_are_not_carried_out(name: str) -> None:
 
 def test_comparisons_and_symbols_are_written_as_text() -> None:
     assert to_html("a<b", display=False) == (
-        '<math display="inline"><mrow><mi>a</mi><mo>&lt;</mo><mi>b</mi></mrow></math>'
+        '<math alttext="a&lt;b" display="inline"><mrow><mi>a</mi><mo>&lt;</mo><mi>b</mi></mrow></math>'
     )
     assert "≤" in to_html("a \\le b", display=False)
