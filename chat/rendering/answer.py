@@ -113,7 +113,7 @@ def segment_id(response_pk: int, segment: Segment) -> str:
 
 
 def block_html(sid: str, number: int, html: str) -> str:
-    return f'<div class="b" id="{sid}-{number}">{html}</div>'
+    return f'<div class="b" id="{sid}-{number}" dir="auto">{html}</div>'
 
 
 def blocks_html(sid: str, blocks: Sequence[str], first: int = 0) -> str:

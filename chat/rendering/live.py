@@ -133,7 +133,7 @@ class LiveSegment:
 
     def _open_block(self, html: str, *, swap: bool = False) -> str:
         attribute = ' hx-swap-oob="true"' if swap else ""
-        return f'<div class="b b--open" id="{self.sid}-o"{attribute}>{html}</div>'
+        return f'<div class="b b--open" id="{self.sid}-o" dir="auto"{attribute}>{html}</div>'
 
 
 def _move(seen: SeenSegment, to: SeenSegment) -> None:

@@ -32,7 +32,8 @@ def test_an_answer_is_a_response_of_segments_of_blocks() -> None:
     html = html_of(text("# One\n\ntwo"))
     assert html == (
         '<div class="response" id="r7"><div class="segment prose" id="r7-0-0">'
-        '<div class="b" id="r7-0-0-0"><h3>One</h3></div><div class="b" id="r7-0-0-1"><p>two</p></div></div></div>'
+        '<div class="b" id="r7-0-0-0" dir="auto"><h3>One</h3></div>'
+        '<div class="b" id="r7-0-0-1" dir="auto"><p>two</p></div></div></div>'
     )
 
 

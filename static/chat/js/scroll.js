@@ -9,13 +9,14 @@ const SHOW_BUTTON_FROM = 240;
 class Scroller {
   constructor(element) {
     this.element = element;
-    this.following = true;
+    // A new conversation begins at its top, which counts where the window is low.
+    this.following = Boolean(element.querySelector(".turn"));
     this.lastTop = 0;
     element.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.observer = new ResizeObserver(() => this.grown());
     this.observer.observe(element);
     this.observer.observe(element.querySelector(".turns"));
-    this.toEnd();
+    if (this.following) this.toEnd();
   }
 
   get distance() {
