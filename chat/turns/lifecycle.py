@@ -9,28 +9,46 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from chat import engines
 from chat.turns import db, run, sweep
 
-_background: list[asyncio.Task[None]] = []
+logger = logging.getLogger(__name__)
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+_background: dict[str, asyncio.Task[None]] = {}
 
 
 def begin() -> None:
-    """Start writer and sweep on the running loop, once."""
+    """Start writer and sweep on the running loop, once; again, should one have broken off."""
+    _keep_up("writer", lambda: run.writer.run())
+    _keep_up("sweep", lambda: sweep.run(run.running))
+
+
+def _keep_up(name: str, work: Work) -> None:
     loop = asyncio.get_running_loop()
-    if any(task.get_loop() is loop and not task.done() for task in _background):
+    task = _background.get(name)
+    if task is not None and task.get_loop() is loop and not task.done():
         return
-    _background.clear()
-    for work in (run.writer.run(), sweep.run(run.running)):
-        _background.append(loop.create_task(work, context=contextvars.Context()))
+    task = loop.create_task(work(), name=name, context=contextvars.Context())
+    task.add_done_callback(_ended)
+    _background[name] = task
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        logger.error("the %s broke off; it begins again with the next request", task.get_name(), exc_info=fault)
 
 
 async def end() -> None:
     """Store what runs as interrupted, then stop."""
     await run.stop_all()
-    tasks = [task for task in _background if task.get_loop() is asyncio.get_running_loop()]
+    tasks = [task for task in _background.values() if task.get_loop() is asyncio.get_running_loop()]
     _background.clear()
     for task in tasks:
         task.cancel()
