@@ -292,6 +292,10 @@ async def _stream(job: Job, live: LiveTurn, plan: history.Plan) -> None:
             if job.live.apply(event):
                 live.changed()
             writer.changed(job.response.pk)
+    # Some servers say only in the stream that they know nothing to go on from.
+    failure = job.live.draft.failure()
+    if isinstance(failure, PreviousResponseNotFound) and not job.live.draft.items:
+        raise failure
 
 
 async def _body(job: Job, plan: history.Plan) -> dict[str, Any]:

@@ -237,3 +237,34 @@ async def test_a_conversation_that_was_deleted_for_good_gets_no_title(upstream: 
     run.start(asked)
     await run.wait_for(asked.turn.pk)
     assert not hub.turns
+
+
+GONE = {"type": "error", "code": "previous_response_not_found", "message": "Previous response 'resp_1' not found."}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [GONE],
+        [{"type": "response.failed", "response": {"id": "resp_x", "status": "failed", "output": [], "error": GONE}}],
+    ],
+)
+async def test_a_chain_that_is_found_broken_in_the_stream_is_made_up_for_too(
+    events: list[dict[str, Any]], upstream: Script, put: Put
+) -> None:
+    script = upstream(
+        Reply(events=text_events(["One."])),
+        Reply(events=events),
+        Reply(events=text_events(["Two."], response_id="resp_2")),
+    )
+    first = await answer(await stored(put))
+    second = await answer(await stored(put, "And then?", first.turn.conversation))
+    assert (second.status, second.text, second.error) == (Status.COMPLETED, "Two.", None)
+    assert [item["role"] for item in script.requests[2]["input"]] == ["user", "assistant", "user"]
+
+
+async def test_a_chain_that_stays_broken_is_told_and_not_asked_for_ever(upstream: Script, put: Put) -> None:
+    script = upstream(Reply(events=text_events(["One."])), Reply(events=[GONE]), Reply(events=[GONE]))
+    first = await answer(await stored(put))
+    second = await answer(await stored(put, "And then?", first.turn.conversation))
+    assert (second.status, len(script.requests)) == (Status.FAILED, 3)
