@@ -56,13 +56,26 @@ class TabSocket(AsyncWebsocketConsumer):
         self.sender = asyncio.get_running_loop().create_task(self.tab.run(), context=contextvars.Context())
         self.sender.add_done_callback(self._sender_ended)
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # A server that ends, or finds the socket too slow to close, cancels it without `disconnect`.
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if not hasattr(self, "tab"):
+            return
+        self.tab.leave()
+        if hasattr(self, "sender"):
+            self.sender.cancel()
+        for task in self.tails.values():
+            task.cancel()
+
     async def disconnect(self, code: int) -> None:
         if not hasattr(self, "tab") or self.user is None:
             return
-        self.tab.leave()
-        self.sender.cancel()
-        for task in self.tails.values():
-            task.cancel()
+        self._let_go()
         await self.channel_layer.group_discard(notices.person_group(self.user.pk), self.channel_name)
 
     async def _send_frame(self, html: str) -> None:
@@ -150,6 +163,8 @@ class TabSocket(AsyncWebsocketConsumer):
             try:
                 html, is_live = await database_sync_to_async(_row_state)(pk)
             except Turn.DoesNotExist:
+                self.tab.push(f'<i id="t{pk}" hx-swap-oob="delete"></i>')
+                self.refuse()
                 return
             if html != shown:
                 self.tab.push(html)

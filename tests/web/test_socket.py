@@ -225,6 +225,27 @@ class TestRunningElsewhere:
         await asyncio.wait_for(self.ended(), 5)
         await tab.has_heard()
 
+    async def test_one_that_vanishes_leaves_the_page(self, alice_client: Client, open_tab: Open, running: Turn) -> None:
+        tab = await open_tab(alice_client, page=shown(running))
+        await tab.say(type="watch", turn=running.pk)
+        await tab.frame()
+        await Conversation.objects.all().adelete()
+        assert "not there any more" in await tab.frame()
+        assert "data-live" not in tab.page.root.html(), "the page would wait for ever"
+
+    async def test_a_tab_that_the_server_drops_leaves_no_task(self, alice_client: Client, running: Turn) -> None:
+        """At its own end, and when a socket closes too slowly, a server cancels it without a word."""
+        tab = BrowserTab(alice_client, "t1", shown(running))
+        await tab.socket.connect(5)
+        await tab.say(type="watch", turn=running.pk)
+        await tab.frame()
+        (sender,) = [task for task in asyncio.all_tasks() if "Tab.run" in repr(task.get_coro())]
+        tasks = [sender, *self.tails()]
+        assert len(tasks) == 2
+        tab.socket.future.cancel()
+        _, pending = await asyncio.wait(tasks, timeout=5)
+        assert not pending
+
     async def test_watching_twice_follows_once(self, alice_client: Client, open_tab: Open, running: Turn) -> None:
         tab = await open_tab(alice_client, page=shown(running))
         for _ in range(3):
