@@ -261,10 +261,39 @@ def host_of(url: str) -> str:
 
 
 def mark_open_end(state: StateCore) -> None:
-    """Tell the inline rules which text is still being written."""
-    if state.env.get("open"):
-        inline = (token.content for token in reversed(state.tokens) if token.type == "inline" and token.content)
-        state.env["open_end"] = next(inline, None)
+    """Tell the inline rules which text is still being written, and close the bold words that it ends in."""
+    if not state.env.get("open"):
+        return
+    last = next((token for token in reversed(state.tokens) if token.type == "inline" and token.content), None)
+    if last is None:
+        return
+    if all(token.nesting == -1 for token in state.tokens[state.tokens.index(last) + 1 :]):
+        last.content = with_bold_closed(last.content)
+    state.env["open_end"] = last.content
+
+
+_BARE_MARK = re.compile(r"(?<![\\*])\*\*?\Z")
+_BOLD_MARK = re.compile(r"(?<![\\*])\*\*(?!\*)")
+_CODE_SPAN = re.compile(r"`[^`]*`")
+_NOT_PLAIN = frozenset("*`[]\\<$")
+
+
+def with_bold_closed(text: str) -> str:
+    """`text` as it will read when its last `**` is closed, so that no stars are shown meanwhile.
+
+    A guess for the moment, made where only plain words follow the mark: a block that ends is read anew.
+    """
+    bare = _BARE_MARK.search(text)
+    if bare and text.count("*", 0, bare.start()) % 2 == 0:
+        text = text[: bare.start()]
+    at = max((mark.start() for mark in _BOLD_MARK.finditer(text)), default=-1)
+    before, words = text[: max(at, 0)], text[at + 2 :].removesuffix("*")
+    if at < 0 or not words[:1].isalnum() or not _NOT_PLAIN.isdisjoint(words) or "://" in words:
+        return text
+    if before.count("`") % 2 or _CODE_SPAN.sub("", before).count("**") % 2:
+        return text
+    bold = words.rstrip()
+    return f"{before}**{bold}**{words[len(bold) :]}"
 
 
 def settle_inline(state: StateCore) -> None:

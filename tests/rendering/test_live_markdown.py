@@ -187,7 +187,7 @@ def test_an_address_at_the_end_is_linked_when_it_is_complete() -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("so **this", "<p>so **this</p>"),
+        ("so ~~this", "<p>so ~~this</p>"),
         ("so `this", "<p>so `this</p>"),
         ("so $x + 1", "<p>so $x + 1</p>"),
         ("so [this", "<p>so [this</p>"),
@@ -195,6 +195,36 @@ def test_an_address_at_the_end_is_linked_when_it_is_complete() -> None:
     ],
 )
 def test_unfinished_markup_is_text(text: str, shown: str) -> None:
+    assert opened(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "See **bold words** here",
+        "- **Term:** said\n- **Other",
+        "这是**重点**吗",
+        "## A **b**",
+    ],
+)
+def test_bold_words_are_bold_from_their_first_letter(text: str) -> None:
+    for end in range(1, len(text) + 1):
+        html = opened(text[:end])
+        assert "*" not in html, text[:end]
+    assert "<strong>" in html
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("so **`this", "<p>so **`this</p>"),
+        ("so `a **b", "<p>so `a **b</p>"),
+        ("so \\**this", "<p>so **this</p>"),
+        ("a **b** and c", "<p>a <strong>b</strong> and c</p>"),
+        ("**see https://exam", "<p>**see https://exam</p>"),
+    ],
+)
+def test_stars_that_may_be_something_else_stay(text: str, shown: str) -> None:
     assert opened(text) == shown
 
 
