@@ -16,6 +16,9 @@ from chat.rendering.live import LiveResponse, Seen
 
 FRAME_SECONDS = 0.045
 
+# What may wait for a tab that acknowledges nothing. A page asks for what it shows, once; this is far more.
+WAITING_CHARACTERS = 4_000_000
+
 
 @dataclass(eq=False)
 class LiveTurn:
@@ -64,6 +67,10 @@ class Gone(Exception):
     """The socket closed under a frame."""
 
 
+class Behind(Exception):
+    """More waits for the page than it will ever show: it has to begin anew."""
+
+
 class Tab:
     """One open page. `send` puts a frame on its socket and returns at once, or raises Gone."""
 
@@ -72,6 +79,7 @@ class Tab:
         self._frame_seconds = frame_seconds
         self._positions: dict[int, Position] = {}
         self._once: list[str] = []
+        self._waiting = 0
         self._woken = asyncio.Event()
         self._acknowledged = asyncio.Event()
         self._sent = 0
@@ -90,9 +98,26 @@ class Tab:
                 self._drop(position)
 
     def push(self, html: str) -> None:
-        """Send fragments once: a title, a new turn, a notice. For rare things only."""
+        """Send fragments once: a title, a new turn, a notice. For rare things only.
+
+        A page that asks and asks, and acknowledges nothing, ends `run` with Behind.
+        """
+        if self._is_behind():
+            return
+        self._waiting += len(html)
         self._once.append(html)
+        if self._is_behind():
+            self._once.clear()
+            self._acknowledged.set()
         self.wake()
+
+    def _refuse_to_fall_behind(self) -> None:
+        if self._is_behind():
+            raise Behind
+
+    def _is_behind(self) -> bool:
+        # One fragment may have any length: a turn is as long as it is.
+        return self._waiting > WAITING_CHARACTERS and len(self._once) != 1
 
     def acknowledge(self, count: int) -> None:
         """The browser has dealt with the first `count` frames."""
@@ -108,10 +133,11 @@ class Tab:
             self._drop(position)
 
     async def run(self) -> None:
-        """Send frames until cancelled, or until the browser is gone."""
+        """Send frames until cancelled, or until the browser is gone. Raises Behind."""
         while True:
             await self._woken.wait()
             self._woken.clear()
+            self._refuse_to_fall_behind()
             frame = self._frame()
             if not frame:
                 continue
@@ -123,6 +149,7 @@ class Tab:
                 self.leave()
                 return
             while self._acked < self._sent:
+                self._refuse_to_fall_behind()
                 self._acknowledged.clear()
                 await self._acknowledged.wait()
             await asyncio.sleep(max(0.0, began + self._frame_seconds - time.monotonic()))
@@ -134,6 +161,7 @@ class Tab:
     def _frame(self) -> str:
         found = self._once
         self._once = []
+        self._waiting = 0
         for position in list(self._positions.values()):
             found.append(position.fragments())
             if position.live.foot is not None:

@@ -10,7 +10,8 @@ import pytest_asyncio
 
 from chat.rendering.live import LiveResponse
 from chat.responses.events import parse_event
-from chat.turns.hub import Gone, Hub, LiveTurn, Tab
+from chat.turns import hub
+from chat.turns.hub import Behind, Gone, Hub, LiveTurn, Tab
 from tests.dom import Page
 from tests.upstream import text_events
 
@@ -154,3 +155,22 @@ async def test_two_tabs_at_different_speeds_end_with_the_same_page(live: LiveTur
     assert slow.page.frames < watcher.page.frames
     assert not slow.page.missed
     slow.task.cancel()
+
+
+async def test_a_tab_that_acknowledges_nothing_does_not_fill_the_memory(watcher: Watcher) -> None:
+    long = "x" * 1_000_000
+    watcher.tab.push("<i>1</i>")
+    await watcher.next()
+    for _ in range(1_000):
+        watcher.tab.push(long)
+    with pytest.raises(Behind):
+        await asyncio.wait_for(watcher.task, 5)
+    assert sum(map(len, watcher.tab._once)) <= hub.WAITING_CHARACTERS
+
+
+async def test_one_fragment_may_have_any_length(watcher: Watcher) -> None:
+    watcher.tab.push("<i>1</i>")
+    await watcher.next()
+    watcher.tab.push("x" * (hub.WAITING_CHARACTERS + 1))
+    watcher.acknowledge()
+    assert len(await watcher.next()) > hub.WAITING_CHARACTERS
