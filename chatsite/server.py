@@ -16,6 +16,7 @@ if sys.platform != "win32":
     uvloop.install()
 
 from daphne.access import AccessLogGenerator
+from daphne.http_protocol import WebRequest
 from daphne.server import Server
 from twisted.internet import defer, reactor
 
@@ -23,6 +24,39 @@ from chat.turns import lifecycle
 
 NEVER = -1
 CLOSE_SECONDS = 2
+
+# Files come in slices of 1 MB and the longest message has less than 2: what is larger is no request of ours.
+BODY_MAX_BYTES = 16 * 1024 * 1024
+TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class BoundedRequest(WebRequest):
+    """Refuses a body that is too large before it is on the disk: it is there before anybody asks who sent it."""
+
+    body_bytes = 0
+    is_refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(length)
+        if length is not None and length > BODY_MAX_BYTES:
+            self.refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self.body_bytes += len(data)
+        if self.body_bytes > BODY_MAX_BYTES:
+            self.refuse()
+        if not self.is_refused:
+            super().handleContentChunk(data)
+
+    def process(self) -> None:
+        if not self.is_refused:
+            super().process()
+
+    def refuse(self) -> None:
+        if not self.is_refused:
+            self.is_refused = True
+            self.channel.transport.write(TOO_LARGE)
+            self.channel.loseConnection()
 
 
 class ChatServer(Server):
@@ -51,6 +85,14 @@ class ChatServer(Server):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def adopt(self) -> None:
+        build = self.http_factory.buildProtocol
+
+        def bounded(address: Any) -> Any:
+            protocol = build(address)
+            protocol.requestFactory = BoundedRequest
+            return protocol
+
+        self.http_factory.buildProtocol = bounded
         self.listener.setblocking(False)
         reactor.adoptStreamPort(self.listener.fileno(), self.listener.family, self.http_factory)
         # From inside the loop, when the signal handlers are in place.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import time
@@ -152,3 +153,21 @@ def test_only_a_debugging_operator_gets_a_line_for_each_request(start_server: ST
     debugging.wait_for("GET /accounts/login/")
     quiet.stop()
     assert "GET /accounts/login/" not in quiet.output
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 1000000000", b"Transfer-Encoding: chunked"])
+def test_a_body_without_end_is_refused_before_it_has_arrived(server: Server, length: bytes) -> None:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as wire:
+        wire.sendall(b"POST /accounts/login/ HTTP/1.1\r\nHost: localhost\r\n" + length + b"\r\n\r\n")
+        if b"chunked" in length:
+            chunk = b"x" * 1_000_000
+            with contextlib.suppress(ConnectionError):
+                for _ in range(20):
+                    wire.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        try:
+            answer = wire.recv(100)
+        except ConnectionError:
+            answer = b""  # what the client had still to send can cost it the answer
+        assert not answer or answer.startswith(b"HTTP/1.1 413 ")
+    assert httpx.get(f"{server.url}/healthz").text == "ok"
