@@ -20,6 +20,11 @@ class User(AbstractUser):
 
     signin_nonce = models.CharField(max_length=32, default=new_nonce, editable=False)
 
+    def set_password(self, raw_password: str | None) -> None:
+        """Also ends the sign-in links that were made before: who changes a password wants others out."""
+        super().set_password(raw_password)
+        self.signin_nonce = new_nonce()
+
     def signin_token(self) -> str:
         """The signed part of a sign-in link. Good until its nonce is consumed or it is too old."""
         return signing.dumps({"u": self.pk, "n": self.signin_nonce}, salt=SIGNIN_SALT)

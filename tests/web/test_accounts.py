@@ -129,6 +129,35 @@ class TestSigninLinkCommand:
 
 
 class TestPassword:
+    @pytest.mark.parametrize(
+        "elsewhere", ["https://evil.example/", "//evil.example/", "/\\\\evil.example/", "javascript:alert(1)"]
+    )
+    def test_signing_in_leads_nowhere_else(self, alice: User, elsewhere: str) -> None:
+        address = reverse("account_login")
+        form = {"login": "alice", "password": PASSWORD, "next": elsewhere}
+        assert Client().post(address, form).headers["Location"] == "/"
+        assert Client().post(address, {**form, "next": "/admin/"}).headers["Location"] == "/admin/"
+
+    def test_a_new_one_ends_the_links_that_were_made_before(self, alice: User) -> None:
+        old = link(alice)
+        client = Client()
+        assert client.login(username="alice", password=PASSWORD)
+        new = {"oldpassword": PASSWORD, "password1": "violet anchor 93", "password2": "violet anchor 93"}
+        assert client.post(reverse("account_change_password"), new).status_code == 302
+        assert Client().post(old).status_code == 410
+
+    def test_signing_in_changes_the_session_that_was_there_before(self, alice: User) -> None:
+        client = Client()
+        client.session.save()
+        session = client.session
+        session["planted"] = "yes"
+        session.save()
+        before = session.session_key
+        client.cookies["sessionid"] = before
+        client.post(link(alice))
+        assert who(client) == "alice"
+        assert client.session.session_key != before
+
     def test_it_signs_in_and_out(self, alice: User) -> None:
         client = Client()
         page = client.post(reverse("account_login"), {"login": "alice", "password": PASSWORD})
