@@ -1,6 +1,7 @@
 """The socket of one tab: it says what the tab looks at, and gets frames of fragments back.
 
 From the browser: {"type": "look", "conversation": id}, {"type": "watch", "turn": pk}, {"type": "ack", "n": frames}.
+The first "look" of a connection has "last", the turn that the page ends with: what was asked elsewhere since then comes.
 To the browser: HTML whose top-level elements are out-of-band swaps. `hub.Tab` decides what and when.
 """
 
@@ -17,10 +18,12 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.db.models import Q
 from django.http import Http404
 from django.template.loader import render_to_string
 
-from chat.models import Turn, User
+from chat.models import Conversation, Turn, User
 from chat.rendering.answer import response_html
 from chat.rendering.views import ToastView, foot_view, render_foot, render_turn, turn_view
 from chat.turns import notices
@@ -109,10 +112,12 @@ class TabSocket(AsyncWebsocketConsumer):
                 self.tab.acknowledge(count)
             case {"type": "watch", "turn": int(pk)}:
                 await self.watch(pk)
+            case {"type": "look", "conversation": str(conversation), "last": int(last)}:
+                await self.look(conversation, last)
             case {"type": "look", "conversation": str(conversation)}:
                 await self.look(conversation)
 
-    async def look(self, conversation: str) -> None:
+    async def look(self, conversation: str, last: int | None = None) -> None:
         """The tab shows another conversation now, or a new one ("")."""
         self.looking = ""
         self.tab.look(conversation)
@@ -121,11 +126,13 @@ class TabSocket(AsyncWebsocketConsumer):
         if not await self._is_still_signed_in() or not conversation:
             return
         try:
-            await database_sync_to_async(conversation_for)(self.user, uuid.UUID(conversation))
+            found = await database_sync_to_async(conversation_for)(self.user, uuid.UUID(conversation))
         except (Http404, ValueError):
             self.refuse()
-        else:
-            self.looking = conversation
+            return
+        self.looking = conversation
+        if last is not None and (missed := await database_sync_to_async(_missed_turns)(found, last)):
+            self.tab.push(missed)
 
     async def watch(self, pk: int) -> None:
         """Show a turn from now on: a snapshot first, then what is newer."""
@@ -241,6 +248,18 @@ def _added_turn(turn: Turn) -> str:
     return f'{gone}<div hx-swap-oob="beforeend:#turns">{render_turn(turn_view(turn))}</div>'
 
 
+def _missed_turns(conversation: Conversation, last: int) -> str:
+    """What the conversation has gone on with since the turn `last`; nothing when a page could not show it without a gap."""
+    if conversation.head_id is None or conversation.head_id <= last:
+        return ""
+    path = Turn.objects.path_ids(conversation.head_id, settings.TURNS_PER_PAGE)
+    # A turn that is not on the path was replaced by another version of it.
+    if last not in path and not conversation.turns.filter(Q(parent__in=path) | Q(parent=None), pk=last).exists():
+        return ""
+    rows = Turn.objects.with_answers().in_bulk([pk for pk in path if pk > last])
+    return "".join(_added_turn(rows[pk]) for pk in sorted(rows))
+
+
 def _row_state(pk: int) -> tuple[str, bool]:
     turn = Turn.objects.with_answers().get(pk=pk)
     answers = "".join(response_html(response) for response in turn.responses.all())
@@ -251,7 +270,6 @@ def _row_state(pk: int) -> tuple[str, bool]:
 def _session_is_valid(session_key: str | None, user: User) -> bool:
     from importlib import import_module
 
-    from django.conf import settings
     from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 
     store = import_module(settings.SESSION_ENGINE).SessionStore(session_key)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from tests.house.browsing import Browser
 from tests.house.serving import Server
@@ -81,6 +81,41 @@ def test_what_is_asked_in_one_tab_streams_in_the_other(open_tab: Callable[..., T
     expect(first.in_list(other).get_by_role("link")).to_have_text("Repeat after me")
     first.choose(other, "Delete")
     expect(second.in_list(other)).to_have_count(0)
+
+
+def test_what_is_asked_elsewhere_while_the_connection_is_lost_comes_with_it(
+    open_tab: Callable[..., Tab], browser: Browser
+) -> None:
+    first = open_tab()
+    first.ask("repeat after me: ebb")
+    second = open_tab(beside=first)
+    connections: list[WebSocketRoute] = []
+    away = False
+
+    def connect(socket: WebSocketRoute) -> None:
+        connections.append(socket)
+        if away:
+            socket.close(code=1011)
+        else:
+            socket.connect_to_server()
+
+    second.page.route_web_socket(re.compile("/ws/"), connect)
+    second.page.goto(first.page.url)
+    expect(second.turns).to_have_count(1)
+    away = True
+    connections[-1].close(code=1011)
+    expect(second.page.locator("#connection")).to_be_visible()
+    first.ask("repeat after me: flood")
+    expect(second.turns).to_have_count(1)
+    away = False
+    expect(second.turns).to_have_count(2, timeout=20_000)
+    second.finished()
+    expect(second.answer).to_contain_text("flood")
+    # Both ways lead to the same page, and what is asked here now comes once.
+    second.ask("repeat after me: slack water")
+    for tab in (first, second):
+        expect(tab.turns).to_have_count(3)
+        expect(tab.answer).to_contain_text("slack water")
 
 
 def test_what_was_shown_outlives_a_killed_server_and_the_turn_ends_as_interrupted(

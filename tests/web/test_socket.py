@@ -268,6 +268,68 @@ class TestRunningElsewhere:
         await asyncio.gather(*self.tails(), return_exceptions=True)
 
 
+class TestComingBack:
+    """A tab that lost its socket for a while says which turn it ends with."""
+
+    async def test_what_was_asked_elsewhere_meanwhile_comes_in_order(
+        self, alice_client: Client, open_tab: Open, conversation: Conversation
+    ) -> None:
+        last = conversation.head_id
+        newer = [await database_sync_to_async(make_turn)(conversation, f"Question {n}") for n in range(3)]
+        tab = await open_tab(alice_client, page=f'<main><div id="turns"><article id="t{last}"></article></div></main>')
+        await tab.say(type="look", conversation=str(conversation.pk), last=last)
+        await tab.frame()
+        shown = re.findall(r'<article[^>]* id="t(\d+)"', tab.page.part("turns"))
+        assert [int(pk) for pk in shown] == [last, *(turn.pk for turn in newer)]
+        assert not tab.page.missed
+
+    async def test_a_version_made_elsewhere_takes_the_place_of_the_one_that_is_shown(
+        self, alice_client: Client, open_tab: Open, conversation: Conversation
+    ) -> None:
+        first = await Turn.objects.aget(pk=conversation.head_id)
+        older = await database_sync_to_async(make_turn)(conversation, "Why?")
+        again = await database_sync_to_async(make_turn)(conversation, "Why?", parent=first)
+        articles = "".join(f'<article id="t{turn.pk}"></article>' for turn in (first, older))
+        tab = await open_tab(alice_client, page=f'<main><div id="turns">{articles}</div></main>')
+        await tab.say(type="look", conversation=str(conversation.pk), last=older.pk)
+        await tab.frame()
+        shown = re.findall(r'<article[^>]* id="t(\d+)"', tab.page.part("turns"))
+        assert [int(pk) for pk in shown] == [first.pk, again.pk]
+
+    async def test_a_page_that_is_too_old_gets_no_gap(
+        self, alice_client: Client, open_tab: Open, conversation: Conversation, settings: Any
+    ) -> None:
+        settings.TURNS_PER_PAGE = 2
+        last = conversation.head_id
+        for number in range(3):
+            await database_sync_to_async(make_turn)(conversation, f"Question {number}")
+        tab = await open_tab(alice_client)
+        await tab.say(type="look", conversation=str(conversation.pk), last=last)
+        await tab.has_heard()
+        assert tab.page.frames == 1
+
+    @pytest.mark.parametrize("last", ["head", None, "x", 10**30, -1])
+    async def test_nothing_comes_when_nothing_is_missing_or_said(
+        self, alice_client: Client, open_tab: Open, conversation: Conversation, last: Any
+    ) -> None:
+        tab = await open_tab(alice_client)
+        last = conversation.head_id if last == "head" else last
+        if last == -1:
+            await Conversation.objects.aupdate(head=None)
+        await tab.say(type="look", conversation=str(conversation.pk), last=last)
+        await tab.has_heard()
+        assert tab.page.frames == 1
+
+    async def test_a_stranger_gets_none_of_it(
+        self, bob_client: Client, open_tab: Open, conversation: Conversation
+    ) -> None:
+        tab = await open_tab(bob_client)
+        await tab.say(type="look", conversation=str(conversation.pk), last=1)
+        assert "not there any more" in await tab.frame()
+        await tab.has_heard()
+        assert tab.page.frames == 2
+
+
 class TestTold:
     async def test_a_new_title_is_shown_in_page_and_list(
         self, alice_client: Client, open_tab: Open, alice: User, conversation: Conversation

@@ -39,7 +39,9 @@ if (live) {
   window.addEventListener("online", reconnectNow);
   window.addEventListener("pageshow", (event) => event.persisted && reconnectNow());
   document.addEventListener("submit", (event) => (signingOut ||= event.target.matches("[data-sign-out]")));
-  onChange(tellWhatIsShown);
+  // Should the socket have been faster than the answer to the form, the turn is here already.
+  document.addEventListener("asked", (event) => byId(`t${event.detail.turn}`)?.remove());
+  onChange(() => tellWhatIsShown());
 }
 
 function open(url) {
@@ -60,7 +62,13 @@ function opened(event) {
   noticeTimer = 0;
   notice.hidden = true;
   lookedAt = null;
-  tellWhatIsShown();
+  tellWhatIsShown(lastTurn());
+}
+
+/** The turn that this page ends with; 0 while its own next one is on the way. */
+function lastTurn() {
+  if (document.querySelector("#main .htmx-request")) return 0;
+  return Number(document.querySelector("#turns > .turn:last-of-type")?.id.slice(1) ?? 0);
 }
 
 /** A frame on its way while the person went to another conversation: all its places have left the page. */
@@ -75,13 +83,14 @@ function acknowledge() {
   send({ type: "ack", n: received });
 }
 
-function tellWhatIsShown() {
+/** `last` is given on a new connection: what was asked in another tab before it is missing here. */
+function tellWhatIsShown(last = 0) {
   if (!isOpen()) return;
   const conversation = currentConversation();
   if (conversation !== lookedAt) {
     lookedAt = conversation;
     watched.clear();
-    send({ type: "look", conversation });
+    send(last ? { type: "look", conversation, last } : { type: "look", conversation });
   }
   const shown = new Set(Array.from(document.querySelectorAll("[data-live]"), (element) => element.dataset.live));
   for (const turn of watched) if (!shown.has(turn)) watched.delete(turn);
