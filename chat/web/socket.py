@@ -13,13 +13,13 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.db.models import Q
 from django.http import Http404
 from django.template.loader import render_to_string
 
@@ -253,11 +253,16 @@ def _missed_turns(conversation: Conversation, last: int) -> str:
     if conversation.head_id is None or conversation.head_id <= last:
         return ""
     path = Turn.objects.path_ids(conversation.head_id, settings.TURNS_PER_PAGE)
-    # A turn that is not on the path was replaced by another version of it.
-    if last not in path and not conversation.turns.filter(Q(parent__in=path) | Q(parent=None), pk=last).exists():
+    if last not in path and not _was_replaced(conversation, last, path):
         return ""
     rows = Turn.objects.with_answers().in_bulk([pk for pk in path if pk > last])
     return "".join(_added_turn(rows[pk]) for pk in sorted(rows))
+
+
+def _was_replaced(conversation: Conversation, pk: int, path: Sequence[int]) -> bool:
+    """Whether another version of the turn is on the path."""
+    turn = conversation.turns.filter(pk=pk).first()
+    return turn is not None and conversation.turns.filter(parent=turn.parent_id, pk__in=path).exists()
 
 
 def _row_state(pk: int) -> tuple[str, bool]:
