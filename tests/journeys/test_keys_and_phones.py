@@ -22,8 +22,11 @@ a_name_of_a_function_that_does_not_end(with_an_argument="and another one", and_m
 https://example.org/a/path/without/any/blank/that/is/much/longer/than/a/telephone/is/wide/and/then/some/more/of/it"""
 
 
-def tab_until(page: Page, what: str, *, presses: int = 40) -> None:
-    """Press Tab until the element that matches `what` has the focus."""
+def tab_until(page: Page, what: str, *, presses: int = 400) -> None:
+    """Press Tab until the element that matches `what` has the focus.
+
+    Each conversation of the journeys before this one is two stops on the way.
+    """
     for _ in range(presses):
         if page.evaluate("(what) => document.activeElement.matches(what)", what):
             return
