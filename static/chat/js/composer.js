@@ -1,10 +1,16 @@
 // The box one writes in: grows with the text, sends on Enter, never loses a word.
 
 import { byId, currentConversation, on, onChange, showProblem } from "./page.js";
-import { recall, remember } from "./storage.js";
+import { forgetAll, recall, remember } from "./storage.js";
 
 const SIZES_ITSELF = CSS.supports("field-sizing", "content");
 const UNFINISHED = ".chip--uploading, .chip--checking";
+
+// What was written stays with its writer: whoever signs in next in this tab finds none of it.
+const writer = byId("live")?.dataset.person ?? "";
+if (recall("sessionStorage", "writer") !== writer) forgetAll("sessionStorage");
+remember("sessionStorage", "writer", writer);
+on("submit", "[data-sign-out]", () => forgetAll("sessionStorage"));
 
 let composer = null;
 const chipsChanged = new MutationObserver(() => {

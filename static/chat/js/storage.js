@@ -9,6 +9,14 @@ export function remember(storage, key, value) {
   }
 }
 
+export function forgetAll(storage) {
+  try {
+    window[storage].clear();
+  } catch {
+    // Blocked.
+  }
+}
+
 export function recall(storage, key) {
   try {
     return window[storage].getItem(key) ?? "";
