@@ -232,12 +232,15 @@ async def delete(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
 def _delete(request: PersonRequest, pk: uuid.UUID) -> str:
     conversation = conversation_for(request.user, pk)
     keep.delete(conversation)
-    toast = ToastView(f"Deleted “{conversation}”.", "Undo", reverse("restore", args=[pk]))
-    html = toast_swap(toast) + sidebar_swap(request, None)
-    if _is_open(request, pk):
-        new = render_to_string("chat/_conversation.html", {"page": page_view(request, None)}, request=request)
-        html += f'<main id="main" hx-swap-oob="innerHTML">{new}</main>'
-    return html
+    was_open = _is_open(request, pk)
+    undo = reverse("restore", args=[pk]) + ("?open=1" if was_open else "")
+    html = toast_swap(ToastView(f"Deleted “{conversation}”.", "Undo", undo)) + sidebar_swap(request, None)
+    return html + _main_swap(request, None) if was_open else html
+
+
+def _main_swap(request: PersonRequest, found: Conversation | None) -> str:
+    inner = render_to_string("chat/_conversation.html", {"page": page_view(request, found)}, request=request)
+    return f'<main id="main" hx-swap-oob="innerHTML">{inner}</main>'
 
 
 def _is_open(request: PersonRequest, pk: uuid.UUID) -> bool:
@@ -252,15 +255,23 @@ def toast_swap(toast: ToastView) -> str:
 @require_POST
 @person_only
 async def restore(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
-    html = await sync_to_async(_restore)(request, pk)
+    """Undo a delete. What was open is open again, unless the person went on to something else."""
+    opens = "open" in request.GET and request.htmx and request.htmx.current_url_abs_path == reverse("home")
+    html = await sync_to_async(_restore)(request, pk, opens)
     await notices.list_changed(request.user.pk, tab_of(request))
-    return HttpResponse(html) if request.htmx else redirect("conversation", pk)
+    if not request.htmx:
+        return redirect("conversation", pk)
+    return HttpResponse(html, headers={"HX-Push-Url": reverse("conversation", args=[pk])} if opens else {})
 
 
-def _restore(request: PersonRequest, pk: uuid.UUID) -> str:
+def _restore(request: PersonRequest, pk: uuid.UUID, opens: bool) -> str:
     conversation = deleted_conversation_for(request.user, pk)
     keep.restore(conversation)
-    return sidebar_swap(request, None)
+    return (
+        sidebar_swap(request, conversation) + _main_swap(request, conversation)
+        if opens
+        else sidebar_swap(request, None)
+    )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:

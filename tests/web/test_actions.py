@@ -419,6 +419,18 @@ class TestDelete:
         assert (answer.headers.get("HX-Push-Url") == "/") == is_open
         assert ('<main id="main" hx-swap-oob="innerHTML">' in answer.content.decode()) == is_open
 
+    @pytest.mark.parametrize(("looks_at", "opens"), [("/", True), (f"/c/{uuid.uuid4()}/", False)])
+    def test_undo_opens_it_again_where_the_person_still_sees_the_new_chat(
+        self, post: Post, conversation: Conversation, looks_at: str, opens: bool
+    ) -> None:
+        shown = f"http://testserver{to('conversation', conversation)}"
+        deleted = post(to("delete", conversation), **{"HX-Current-URL": shown}).content.decode()
+        undo = f"{to('restore', conversation)}?open=1"
+        assert undo in deleted
+        answer = post(undo, **{"HX-Current-URL": f"http://testserver{looks_at}"})
+        assert (answer.headers.get("HX-Push-Url") == to("conversation", conversation)) == opens
+        assert (f'data-conversation="{conversation.pk}"' in answer.content.decode()) == opens
+
     def test_what_is_answered_there_is_stopped(
         self, post: Post, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
     ) -> None:
