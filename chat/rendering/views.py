@@ -14,13 +14,18 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from chat.models import Attachment, Response, Status, Turn
-from chat.rendering.answer import response_html
+from chat.rendering.answer import response_html, segments
 
 STATUS_SENTENCES = {
     Status.INCOMPLETE: "The answer was cut off by the provider.",
     Status.FAILED: "The answer failed.",
     Status.CANCELLED: "You stopped this answer.",
     Status.INTERRUPTED: "The answer was interrupted. What had arrived is kept.",
+}
+EMPTY_SENTENCES = {
+    **STATUS_SENTENCES,
+    Status.COMPLETED: "The model gave no answer.",
+    Status.INTERRUPTED: "The answer was interrupted before its first word.",
 }
 
 
@@ -148,6 +153,8 @@ def problem_of(turn: Turn, last: Response | None) -> str:
     error = last.error if last is not None and isinstance(last.error, dict) else {}
     if turn.status in (Status.FAILED, Status.INCOMPLETE) and error.get("message"):
         return str(error["message"])
+    if not any(segment.text for response in turn.responses.all() for segment in segments(response.output or [])):
+        return EMPTY_SENTENCES.get(Status(turn.status), "")
     return STATUS_SENTENCES.get(Status(turn.status), "")
 
 

@@ -119,6 +119,18 @@ class TestFoot:
         make_turn(conversation)
         assert "Try again" not in render_foot(foot_view(loaded(first)))
 
+    def test_an_empty_answer_says_so_and_can_be_asked_again(self, conversation: Conversation) -> None:
+        turn = make_turn(conversation, answer="", output=[])
+        html = render_foot(foot_view(loaded(turn)))
+        assert "The model gave no answer." in html
+        assert "Try again" in html
+
+    def test_nothing_is_said_to_be_kept_where_nothing_had_arrived(self, conversation: Conversation) -> None:
+        turn = make_turn(conversation, status=Status.INTERRUPTED, answer="", output=[])
+        html = render_foot(foot_view(loaded(turn)))
+        assert "before its first word" in html
+        assert "kept" not in html
+
     def test_a_failure_is_announced_once_when_it_happens(self, conversation: Conversation) -> None:
         turn = loaded(make_turn(conversation, status=Status.FAILED))
         assert 'role="alert"' in render_foot(foot_view(turn, is_new=True))

@@ -11,6 +11,7 @@ const TARGET = /#([\w-]+)/;
 const ID = /\sid="([\w-]+)/;
 const PART_OF_A_TURN = /^[rt]\d/;
 const SHOW_LOSS_AFTER = 1_000;
+const STEADY_AFTER = 5_000;
 
 const live = byId("live");
 const notice = byId("connection");
@@ -20,6 +21,7 @@ let wrapper = null;
 let attempts = 0;
 let reconnectTimer = 0;
 let noticeTimer = 0;
+let steadyTimer = 0;
 let received = 0;
 let acknowledged = 0;
 let lookedAt = null;
@@ -57,7 +59,9 @@ function open(url) {
 
 function opened(event) {
   wrapper = event.detail.socketWrapper;
-  attempts = 0;
+  // A server that accepts and closes at once is no server that is back.
+  clearTimeout(steadyTimer);
+  steadyTimer = setTimeout(() => (attempts = 0), STEADY_AFTER);
   clearTimeout(noticeTimer);
   noticeTimer = 0;
   notice.hidden = true;
@@ -110,6 +114,7 @@ function closed(event) {
     return;
   }
   noticeTimer ||= setTimeout(() => (notice.hidden = false), SHOW_LOSS_AFTER);
+  clearTimeout(steadyTimer);
   const ceiling = Math.min(1_000 * 2 ** attempts, LONGEST_PAUSE);
   attempts += 1;
   clearTimeout(reconnectTimer);
