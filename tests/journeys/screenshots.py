@@ -64,10 +64,11 @@ def main() -> None:
         state = page.context.storage_state()
         address = page.url
         for scheme in ("light", "dark"):
-            for device, width, height in (("desktop", 1280, 800), ("phone", 390, 780)):
+            for device, width, height in (("desktop", 1280, 860), ("phone", 390, 780)):
                 shown = browser.context(width=width, height=height, color_scheme=scheme, storage_state=state).new_page()
                 shown.goto(address)
                 shown.wait_for_selector("footer[data-status]")
+                shown.locator(".question").last.scroll_into_view_if_needed()
                 take(shown, f"chat-{device}-{scheme}")
                 shown.goto(f"{server.url}/admin/chat/conversation/")
                 shown.locator("#result_list tbody tr a").first.click()
