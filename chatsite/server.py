@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ if sys.platform != "win32":
 from daphne.access import AccessLogGenerator
 from daphne.http_protocol import WebRequest
 from daphne.server import Server
+from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
 from chat.turns import lifecycle
@@ -59,6 +61,27 @@ class BoundedRequest(WebRequest):
             self.channel.loseConnection()
 
 
+# A page acknowledges some 22 frames a second and says little else.
+MESSAGES_AT_ONCE = 500
+MESSAGES_PER_SECOND = 100
+
+
+class BoundedSocket(WebSocketProtocol):
+    """Hangs up on whoever floods it: daphne keeps all that was said, and reading it makes everybody wait."""
+
+    allowance = float(MESSAGES_AT_ONCE)
+    heard_at = 0.0
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        now = time.monotonic()
+        refill = (now - self.heard_at) * MESSAGES_PER_SECOND
+        self.allowance, self.heard_at = min(self.allowance + refill, MESSAGES_AT_ONCE) - 1, now
+        if self.allowance < 0:
+            self.muted = True
+            self.transport.abortConnection()
+        super().onMessage(payload, isBinary)
+
+
 class ChatServer(Server):
     """Serves `application` on `listener` until SIGINT or SIGTERM."""
 
@@ -93,6 +116,7 @@ class ChatServer(Server):
             return protocol
 
         self.http_factory.buildProtocol = bounded
+        self.ws_factory.protocol = BoundedSocket
         self.listener.setblocking(False)
         reactor.adoptStreamPort(self.listener.fileno(), self.listener.family, self.http_factory)
         # From inside the loop, when the signal handlers are in place.

@@ -171,3 +171,19 @@ def test_a_body_without_end_is_refused_before_it_has_arrived(server: Server, len
             answer = b""  # what the client had still to send can cost it the answer
         assert not answer or answer.startswith(b"HTTP/1.1 413 ")
     assert httpx.get(f"{server.url}/healthz").text == "ok"
+
+
+def test_a_socket_that_floods_is_cut_off(server: Server) -> None:
+    def talk(messages: int) -> int:
+        with connect(f"ws{server.url.removeprefix('http')}/ws/", additional_headers=cookies, origin=server.url) as wire:
+            for _ in range(messages):
+                wire.send('{"type": "ack", "n": 0}')
+            wire.send('{"type": "watch", "turn": 999999}')
+            return len(wire.recv(10))
+
+    with httpx.Client() as client:
+        sign_in(client, server.signin_link("talkative"))
+        cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
+    assert talk(300)
+    with pytest.raises(ConnectionClosedError):
+        talk(20_000)
