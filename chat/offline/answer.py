@@ -169,9 +169,10 @@ def _language(talk: Talk) -> str:
 
 def _title(talk: Talk) -> str:
     first = next((said for said in talk.said if said.role == "user"), talk.current)
-    files = [file.name for file in first.files if not file.is_image]
-    if files and (not first.text.strip() or wishes.is_summary(first.text)):
-        return phrase("summary_of", language_of(first.text) if first.text.strip() else "en", name=files[0])
+    question = titles.question_of(first.text)
+    files = [file.name for file in first.files if not file.is_image] or titles.files_of(first.text)
+    if files and (not question or wishes.is_summary(question)):
+        return phrase("summary_of", language_of(question) if question else "en", name=files[0])
     return titles.title(first.text)
 
 

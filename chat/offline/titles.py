@@ -11,6 +11,7 @@ MAX_WORDS = 6
 MAX_CJK = 16
 _LABEL = re.compile(r"^\s*(?:user|question|person|human|message|conversation|text|input)\s*:\s*", re.IGNORECASE)
 _ANSWER = re.compile(r"\n\s*(?:assistant|answer|reply|model)\s*:.*", re.IGNORECASE | re.DOTALL)
+_FILES = re.compile(r"\n\s*Attached files: (.+)\s*\Z")
 _POLITE = re.compile(
     r"^(?:(?:hi|hello|hey|dear all|good (?:morning|evening)|please|kindly|thanks|so|ok(?:ay)?|well|hallo|bitte|bonjour|salut|hola|por favor"
     r"|s'il (?:te|vous) pla[iî]t)\b[\s,!.]*|(?:can|could|would|will) (?:you|we|i)\s+(?:please\s+)?(?:(?:help me|tell me|show me|explain|give me)\s+(?:to\s+|about\s+)?)?"
@@ -85,9 +86,22 @@ _DANGLING = frozenset(
 )
 
 
+def question_of(text: str) -> str:
+    """What the person said, of an exchange that was written down as "User: … Assistant: …"."""
+    question = _ANSWER.sub("", _LABEL.sub("", text.strip())).strip()
+    # With a file alone nothing was said, and the label takes the lines up to the answer with it.
+    return "" if question.lower().startswith("assistant:") else question
+
+
+def files_of(text: str) -> list[str]:
+    """The names in the closing line "Attached files: a.pdf, b.pdf" of such an exchange."""
+    found = _FILES.search(text)
+    return found[1].split(", ") if found else []
+
+
 def title(text: str) -> str:
     """Three to six words where the text has them; never empty."""
-    text = _ANSWER.sub("", _LABEL.sub("", text.strip()))
+    text = question_of(text)
     text = " ".join(text.split()).strip("\"'“”")
     text = _POLITE.sub("", text) or text
     first = re.split(r"(?<=\w)[.?!](?:\s|$)|[。？！\n]|[:;] ", text, maxsplit=1)[0].strip(" ,.-–—*#`\"'“”")

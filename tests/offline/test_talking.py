@@ -144,3 +144,13 @@ async def test_a_title_is_short_and_nothing_but_a_title(ask: Ask, text: str, tit
 async def test_a_document_gives_its_name_to_the_title(ask: Ask, darwin: Json) -> None:
     titled = await ask("Summarize this PDF", darwin, instructions="Write a title for this conversation.")
     assert text_of(titled) == "Summary of darwin.pdf"
+
+
+async def test_an_exchange_written_down_gives_the_name_of_its_file_to_the_title(ask: Ask) -> None:
+    exchange = "User: Summarize this PDF\n\nAssistant: ### Summary\n\nOf a kind.\n\nAttached files: report.pdf, b.pdf"
+    titled = await ask(exchange, instructions="Write a title of three to six words for the conversation below.")
+    assert text_of(titled) == "Summary of report.pdf"
+    silent = await ask(exchange.replace("Summarize this PDF", ""), instructions="Write a title.")
+    assert text_of(silent) == "Summary of report.pdf"
+    other = await ask(exchange.replace("Summarize this PDF", "Who signed the contract?"), instructions="Write a title.")
+    assert text_of(other) == "Who signed the contract"
