@@ -14,12 +14,13 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from channels.db import database_sync_to_async
-from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.http import Http404
 from django.template.loader import render_to_string
 
@@ -72,8 +73,7 @@ class TabSocket(AsyncWebsocketConsumer):
         self.tab.leave()
         if hasattr(self, "sender"):
             self.sender.cancel()
-        for task in self.tails.values():
-            task.cancel()
+        self._end_tails()
 
     async def disconnect(self, code: int) -> None:
         if not hasattr(self, "tab") or self.user is None:
@@ -99,10 +99,7 @@ class TabSocket(AsyncWebsocketConsumer):
         # Channels looks after database connections before each message, with a hop through its one
         # database thread. An acknowledgement touches no database, and there are twenty a second.
         if message["type"] == "websocket.receive" and hasattr(self, "tab"):
-            try:
-                await self.receive(message.get("text"))
-            except StopConsumer:
-                raise
+            await self.receive(message.get("text"))
         else:
             await super().dispatch(message)
 
@@ -121,8 +118,7 @@ class TabSocket(AsyncWebsocketConsumer):
         """The tab shows another conversation now, or a new one ("")."""
         self.looking = ""
         self.tab.look(conversation)
-        for task in self.tails.values():
-            task.cancel()
+        self._end_tails()
         if not await self._is_still_signed_in() or not conversation:
             return
         try:
@@ -162,7 +158,13 @@ class TabSocket(AsyncWebsocketConsumer):
             return
         task = asyncio.get_running_loop().create_task(self._follow(pk))
         self.tails[pk] = task
-        task.add_done_callback(lambda _: self.tails.pop(pk, None))
+        task.add_done_callback(lambda done: self.tails.get(pk) is done and self.tails.pop(pk))
+
+    def _end_tails(self) -> None:
+        """At once out of the list, too: a page that comes back in the next message starts them anew."""
+        tails, self.tails = self.tails, {}
+        for task in tails.values():
+            task.cancel()
 
     async def _follow(self, pk: int) -> None:
         shown = ""
@@ -273,10 +275,6 @@ def _row_state(pk: int) -> tuple[str, bool]:
 
 
 def _session_is_valid(session_key: str | None, user: User) -> bool:
-    from importlib import import_module
-
-    from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
-
     store = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     current = User.objects.filter(pk=user.pk, is_active=True).first()
     if current is None or str(store.get(SESSION_KEY)) != str(user.pk):

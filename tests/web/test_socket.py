@@ -254,6 +254,20 @@ class TestRunningElsewhere:
         await tab.has_heard()
         assert len(self.tails()) == 1
 
+    async def test_a_tab_that_comes_back_at_once_is_followed_again(
+        self, alice_client: Client, open_tab: Open, running: Turn
+    ) -> None:
+        tab = await open_tab(alice_client, page=shown(running))
+        await tab.say(type="watch", turn=running.pk)
+        await tab.frame()
+        await tab.say(type="look", conversation="")
+        await tab.say(type="look", conversation=str(running.conversation_id))
+        await tab.say(type="watch", turn=running.pk)
+        await tab.frame()
+        response = await Response.objects.aget(turn=running)
+        await database_sync_to_async(sweep.close)(response, Status.INTERRUPTED)
+        assert 'data-status="interrupted"' in await tab.frame()
+
     async def test_a_tab_that_leaves_follows_no_more(self, alice_client: Client, open_tab: Open, running: Turn) -> None:
         tab = await open_tab(alice_client, page=shown(running))
         await tab.say(type="watch", turn=running.pk)
