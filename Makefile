@@ -36,7 +36,9 @@ lock: .venv/all.installed  ## pin the newest dependencies that pyproject.toml al
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		pyproject.toml -o .lock/run.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
-		--extra test --extra check -c .lock/run.txt pyproject.toml -o .lock/all.txt
+		--extra local -c .lock/run.txt pyproject.toml -o .lock/local.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		--all-extras -c .lock/run.txt pyproject.toml -o .lock/all.txt
 
 screenshots: .venv/all.installed  ## take the README's pictures anew
 	@.ci/apt chromium
@@ -50,5 +52,5 @@ clean:  ## remove what was installed and cached; data stays
 .venv/%.installed: .lock/%.txt
 	@PYTHON="$(PYTHON)" .ci/venv
 	@echo "Installing what .lock/$*.txt pins ..."
-	@$(BIN)/python -m pip install --quiet --no-input --require-hashes -r .lock/$*.txt
+	@$(BIN)/python -m pip install --quiet --no-input --no-deps --require-hashes -r .lock/$*.txt
 	@touch $@
