@@ -28,6 +28,7 @@ class Provider(models.Model):
 
     class Auth(models.TextChoices):
         KEY = "key", "API key from an environment variable"
+        ENTRA = "entra", "Microsoft Entra ID (tokens, no key)"
         NONE = "none", "No credentials"
 
     class FilePolicy(models.TextChoices):
@@ -51,6 +52,11 @@ class Provider(models.Model):
         blank=True,
         validators=[variable_name],
         help_text="Name of the environment variable that holds the key. The key itself is never stored.",
+    )
+    token_scope = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Only for Entra ID: what the tokens are for. Empty: what the dialect names.",
     )
     extra_headers = models.JSONField(default=dict, blank=True, help_text="Sent with each request. No secrets here.")
     capabilities = models.JSONField(
@@ -84,6 +90,21 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
 class Deployment(models.Model):
     """A model name that a provider serves. On Azure this is the deployment's name."""
 
+    class Effort(models.TextChoices):
+        UNSET = "", "Not sent: the model's own default"
+        NONE = "none", "None"
+        MINIMAL = "minimal", "Minimal"
+        LOW = "low", "Low"
+        MEDIUM = "medium", "Medium"
+        HIGH = "high", "High"
+        XHIGH = "xhigh", "Extra high"
+
+    class Summary(models.TextChoices):
+        UNSET = "", "None"
+        AUTO = "auto", "As the model likes"
+        CONCISE = "concise", "Concise"
+        DETAILED = "detailed", "Detailed"
+
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="deployments")
     name = models.CharField(max_length=200, help_text="Sent as `model`. On Azure: the name of the deployment.")
     label = models.CharField(max_length=200, blank=True, help_text="Shown to people instead of the name.")
@@ -92,6 +113,27 @@ class Deployment(models.Model):
         default=dict,
         blank=True,
         help_text='Added to each request, such as {"reasoning": {"effort": "low"}, "max_output_tokens": 4000}',
+    )
+    reasoning_effort = models.CharField(
+        max_length=16, choices=Effort, blank=True, default="", help_text="Only for models that reason."
+    )
+    reasoning_summary = models.CharField(
+        max_length=16,
+        choices=Summary,
+        blank=True,
+        default="",
+        help_text="What people see of the reasoning, folded above the answer. Only for models that reason.",
+    )
+    keeps_responses = models.BooleanField(
+        "kept at the provider",
+        default=True,
+        help_text="Off: nothing is stored there (store: false). The whole history goes with each question, "
+        "and reasoning travels encrypted where the provider can do that.",
+    )
+    image_deployment = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Azure: the deployment that makes images for the tool image_generation, such as gpt-image-1.",
     )
     enabled = models.BooleanField(default=True)
     is_default = models.BooleanField("default", default=False)
