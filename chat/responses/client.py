@@ -13,10 +13,10 @@ import math
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import httpx
@@ -25,7 +25,6 @@ from .content import Body, json_body, multipart_body
 from .dialects import Dialect, normalise_base_url
 from .errors import (
     BadStream,
-    ConnectionLost,
     InvalidRequest,
     RateLimited,
     ResponsesError,
@@ -36,8 +35,8 @@ from .errors import (
     error_from_reply,
     request_id_of,
 )
-from .events import Event, Failure, Terminal, decode_json, event_from_frame, event_from_response
-from .sse import ServerSentEvent, SSEDecoder
+from .events import Event, decode_json, event_from_response
+from .stream import events_of, read_error, read_whole
 
 log = logging.getLogger("chat.responses")
 
@@ -45,26 +44,32 @@ MAX_RETRIES = 2
 MAX_RETRY_AFTER_SECONDS = 120.0  # a person does not wait longer: give up and say so
 MAX_BACKOFF_SECONDS = 8.0
 MAX_REPLY_BYTES = 128 * 1024 * 1024
-MAX_ERROR_BYTES = 64 * 1024
-ERROR_BODY_SECONDS = 10.0
-# After the last event: how long to wait for the end of the reply, so that the connection can be used again.
-LINGER_SECONDS = 0.2
-# After an `error` event: how long `response.failed` may take to follow.
-AFTER_FAILURE_SECONDS = 5.0
 MAX_PAGES = 1_000
 
 Sleep = Callable[[float], Awaitable[None]]
 Query = Sequence[tuple[str, str]]
 
 
+class Credential(Protocol):
+    """Gives tokens that expire, as Microsoft Entra ID does. It caches them itself."""
+
+    async def token(self, *, renew: bool = False) -> str:
+        """A token that is good now. `renew`: the last one was refused, so get another. Raises Unauthorized."""
+        ...
+
+
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a provider is and how it speaks. Neither the key nor the headers show in its repr."""
+    """Where a provider is and how it speaks. Neither key nor credential nor headers show in its repr.
+
+    With a `credential` each request carries its token as Bearer, whatever header the dialect's keys go into.
+    """
 
     base_url: str
     dialect: Dialect = field(repr=False)
     key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    credential: Credential | None = field(default=None, repr=False)
 
 
 class EventStream:
@@ -204,14 +209,14 @@ class Client:
             return
         if kind == "text/html":
             raise BadStream("a page of HTML instead of a stream", request_id=request_id_of(response.headers))
-        async with aclosing(_events_of(response)) as events:
+        async with aclosing(events_of(response)) as events:
             async for event in events:
                 # A server that does not understand `starting_after` begins anew.
                 if after is None or event.sequence_number is None or event.sequence_number > after:
                     yield event
 
     async def _object(self, response: httpx.Response) -> dict[str, Any]:
-        text = (await _read(response, MAX_REPLY_BYTES)).decode("utf-8", "replace")
+        text = (await read_whole(response, MAX_REPLY_BYTES)).decode("utf-8", "replace")
         request_id = request_id_of(response.headers)
         try:
             value = decode_json(text)
@@ -267,7 +272,7 @@ class Client:
         if response.is_success:
             return response
         try:
-            body = await _error_body(response)
+            body = await read_error(response)
         finally:
             await response.aclose()
         body = self._without_key(body.decode("utf-8", "replace")).encode()
@@ -321,108 +326,11 @@ class _Failed:
     pause: float | None = None
 
 
-# Reading replies
-
-
-async def _events_of(response: httpx.Response) -> AsyncGenerator[Event, None]:
-    decoder = SSEDecoder()
-    patience: float | None = None
-    async with aclosing(_chunks(response)) as chunks:
-        while True:
-            chunk = await _next(chunks, patience)
-            for frame in decoder.feed(chunk) if chunk is not None else decoder.flush():
-                if frame.data.strip() == "[DONE]":
-                    await _linger(chunks)
-                    return
-                event = _event(frame, cut_off=chunk is None)
-                if event is None:
-                    continue
-                yield event
-                if isinstance(event, Terminal):
-                    await _linger(chunks)
-                    return
-                if isinstance(event, Failure):
-                    patience = AFTER_FAILURE_SECONDS
-            if chunk is None:
-                return
-
-
-def _event(frame: ServerSentEvent, *, cut_off: bool) -> Event | None:
-    try:
-        return event_from_frame(frame)
-    except BadStream:
-        if cut_off:  # the last frame of a stream that broke inside it: an end like any other
-            return None
-        raise
-
-
-async def _next(chunks: AsyncGenerator[bytes, None], patience: float | None) -> bytes | None:
-    """The next bytes; None at the end, or when there was only so much patience left."""
-    if patience is None:
-        return await anext(chunks, None)
-    try:
-        async with asyncio.timeout(patience):
-            return await anext(chunks, None)
-    except (TimeoutError, ResponsesError):
-        return None
-
-
-async def _linger(chunks: AsyncGenerator[bytes, None]) -> None:
-    """Wait a moment for the end of the reply: a connection that was read to its end can carry the next request."""
-    with suppress(TimeoutError, ResponsesError):
-        async with asyncio.timeout(LINGER_SECONDS):
-            async for _ in chunks:
-                pass
-
-
-async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """The body as it comes in. Without compression, past httpx's decoders: they cost more than the parsing."""
-    decode = "content-encoding" in response.headers or response.is_stream_consumed  # a mock's reply was read already
-    body = response.aiter_bytes() if decode else response.aiter_raw()
-    try:
-        async for chunk in body:
-            yield chunk
-    except httpx.HTTPError as error:
-        raise _broken(error, response) from error
-
-
-async def _read(response: httpx.Response, limit: int) -> bytes:
-    data = bytearray()
-    async with aclosing(_chunks(response)) as chunks:
-        async for chunk in chunks:
-            data += chunk
-            if len(data) > limit:
-                raise BadStream(f"a reply larger than {limit} bytes", request_id=request_id_of(response.headers))
-    return bytes(data)
-
-
-async def _error_body(response: httpx.Response) -> bytes:
-    """The beginning of an error's body; what breaks or dawdles here must not hide the status."""
-    data = bytearray()
-    with suppress(TimeoutError, ResponsesError):
-        async with asyncio.timeout(ERROR_BODY_SECONDS), aclosing(_chunks(response)) as chunks:
-            async for chunk in chunks:
-                data += chunk
-                if len(data) >= MAX_ERROR_BYTES:
-                    break
-    return bytes(data[:MAX_ERROR_BYTES])
-
-
 def _unreachable(error: httpx.HTTPError) -> ResponsesError:
     kind = TimedOut if isinstance(error, httpx.TimeoutException) else Unreachable
     translated = kind(f"{type(error).__name__}: {error}")
     translated.__cause__ = error
     return translated
-
-
-def _broken(error: httpx.HTTPError, response: httpx.Response) -> ResponsesError:
-    details = f"{type(error).__name__}: {error}"
-    request_id = request_id_of(response.headers)
-    if isinstance(error, httpx.TimeoutException):
-        return TimedOut(details, request_id=request_id)
-    if isinstance(error, httpx.DecodingError):
-        return BadStream(details, request_id=request_id)
-    return ConnectionLost(details, request_id=request_id)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

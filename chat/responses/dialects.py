@@ -29,6 +29,7 @@ class Dialect:
     base_path: str = "v1"  # what a bare host lacks
     auth_header: str = "bearer"  # "bearer" | "api-key"
     needs_key: bool = False
+    token_scope: str = ""  # of Microsoft Entra ID; "" where its tokens are not taken
 
     # State at the provider
     state: bool = False  # previous_response_id continues a conversation
@@ -40,6 +41,8 @@ class Dialect:
     resume: bool = False  # GET …?stream=true&starting_after=N of a background stream
     cancel: bool = False
     encrypted_reasoning: bool = False  # include: ["reasoning.encrypted_content"]
+    compact: bool = False  # POST responses/compact
+    count_tokens: bool = False  # POST responses/input_tokens
 
     # Files and images
     files_api: bool = False
@@ -57,11 +60,19 @@ class Dialect:
     tool_choice_required: bool = False
     mcp: bool = False
     code_interpreter: bool = False
+    containers: bool = False  # what the code interpreter wrote can be fetched
     image_generation: bool = False
     image_generation_streams: bool = False
+    image_deployment_header: str = ""  # names the deployment that makes the images
     web_search: bool = False
     file_search: bool = False
     json_schema: bool = False
+
+    # Requests
+    reasoning_effort: bool = True  # reasoning: {"effort"}
+    reasoning_summary: bool = False  # reasoning: {"summary"}
+    routing: bool = False  # `provider`: which upstream a gateway takes, and which next
+    parameters: tuple[str, ...] = ()  # those it reads, besides model, input and stream; empty: all
 
     # The wire
     sequence_numbers: bool = False
@@ -115,6 +126,8 @@ _OPENAI = Dialect(
     resume=True,
     cancel=True,
     encrypted_reasoning=True,
+    compact=True,
+    count_tokens=True,
     files_api=True,
     pdf_input=True,
     image_url=True,
@@ -126,8 +139,10 @@ _OPENAI = Dialect(
     tool_choice_required=True,
     mcp=True,
     code_interpreter=True,
+    containers=True,
     image_generation=True,
     image_generation_streams=True,
+    reasoning_summary=True,
     web_search=True,
     file_search=True,
     json_schema=True,
@@ -141,17 +156,22 @@ DIALECTS: dict[str, Dialect] = {
         default_base_url="",
         base_path="openai/v1",
         auth_header="api-key",
+        token_scope="https://cognitiveservices.azure.com/.default",
         file_purpose="assistants",  # user_data is refused
         image_file_id=False,
         image_types=("image/png", "image/jpeg", "image/webp"),
         image_generation_streams=False,
+        image_deployment_header="x-ms-oai-image-generation-deployment",
         web_search=False,
+        compact=False,
+        count_tokens=False,
     ),
     "openai": _OPENAI,
     "foundry": Dialect(
         "Microsoft Foundry",
         base_path="openai/v1",
         needs_key=True,
+        token_scope="https://ai.azure.com/.default",
         state=True,
         store=True,
         retrieve=True,

@@ -16,6 +16,7 @@ ResponsesError
 │  ├─ TooLarge                 the request is larger than the server takes
 │  ├─ InvalidRequest           another 4xx
 │  └─ ServerFault              5xx and faults in the middle of a stream
+├─ Unsupported                 not asked: this kind of server cannot do it
 └─ BadStream                   what came is not the protocol
 
 `user_message` never holds upstream text; `str(error)` does, with status, code and request id, and never a key.
@@ -167,6 +168,12 @@ class ServerFault(Refused):
 
     sentence = "The provider had a fault of its own; please try again in a moment."
     retryable = True
+
+
+class Unsupported(ResponsesError):
+    """A request that this kind of server cannot serve, found before anything was sent. Carries its own sentence."""
+
+    sentence = "This model's provider cannot do what this question needs; choose another model."
 
 
 class BadStream(ResponsesError):

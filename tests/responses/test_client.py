@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from chat.responses import client as client_module
+from chat.responses import stream as stream_module
 from chat.responses.client import Client, Endpoint
 from chat.responses.content import DataURL
 from chat.responses.dialects import DIALECTS
@@ -231,7 +232,7 @@ async def test_a_connection_that_breaks_is_told_apart_from_an_end(http: httpx.As
 async def test_the_last_word_ends_the_stream_although_the_server_keeps_it_open(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "LINGER_SECONDS", 0.01)
+    monkeypatch.setattr(stream_module, "LINGER_SECONDS", 0.01)
 
     async def play(connection: Connection) -> None:
         await connection.begin_stream()
@@ -245,7 +246,7 @@ async def test_the_last_word_ends_the_stream_although_the_server_keeps_it_open(
 async def test_after_an_error_the_stream_does_not_wait_for_ever(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "AFTER_FAILURE_SECONDS", 0.01)
+    monkeypatch.setattr(stream_module, "AFTER_FAILURE_SECONDS", 0.01)
 
     async def play(connection: Connection) -> None:
         await connection.begin_stream()

@@ -257,7 +257,7 @@ def all_kinds() -> list[type[ResponsesError]]:
 
 def test_every_error_has_one_sentence_of_its_own() -> None:
     sentences = [kind.sentence for kind in all_kinds()]
-    assert len(sentences) == 16
+    assert len(sentences) == 17
     assert len(set(sentences)) == len(sentences)
     for sentence in sentences:
         assert sentence[0].isupper()
