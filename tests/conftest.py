@@ -12,16 +12,12 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
-from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import sync_playwright
 
 from chat.models import User
+from tests import hypothesis_profiles as hypothesis_profiles  # registers and loads them
 from tests.house.browsing import Browser, chromium_path
 from tests.house.serving import Server
-
-# A busy machine is no counter-example.
-hypothesis_settings.register_profile("house", deadline=None)
-hypothesis_settings.load_profile("house")
 
 PASSWORD = "correct horse battery staple"
 
