@@ -14,9 +14,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from .answer import think
+from .framing import Framing, for_wire
 from .intake import Asked, parse, public_item, take_in
 from .multipart import BadForm, FormTooLarge, read_form
-from .narration import Narrator, for_wire, frame
+from .narration import Narrator
 from .store import MAX_FILE_BYTES, EventLog, Kept, Store, new_id
 from .wires import (
     MODEL,
@@ -419,12 +420,12 @@ class _Request:
 
     async def _stream(self, events: AsyncGenerator[Json, None]) -> None:
         await self._send_head(200, "text/event-stream; charset=utf-8", [(b"cache-control", b"no-cache")])
+        framing = Framing(self.wire)
         async with aclosing(events):
             async for event in events:
-                if body := frame(event, self.wire):
+                if body := framing.feed(event):
                     await self._send({"type": "http.response.body", "body": body, "more_body": True})
-        end = b"data: [DONE]\n\n" if self.wire.sends_done else b""
-        await self._send({"type": "http.response.body", "body": end})
+        await self._send({"type": "http.response.body", "body": framing.end()})
 
     async def _json(self, payload: Json, status: int = 200) -> None:
         body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")

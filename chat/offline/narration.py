@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -12,20 +11,6 @@ from dataclasses import dataclass, field
 
 from .store import new_id
 from .wires import Json, Wire
-
-LEAN_EVENTS = frozenset(
-    {
-        "response.created",
-        "response.output_item.added",
-        "response.content_part.added",
-        "response.output_text.delta",
-        "response.output_item.done",
-        "response.completed",
-        "response.function_call_arguments.delta",
-        "response.function_call_arguments.done",
-    }
-)
-LEAN_RESPONSE = ("id", "object", "created_at", "model", "status", "output", "usage")
 
 
 @dataclass(frozen=True)
@@ -179,34 +164,3 @@ class Narrator:
 
 def estimate_tokens(text: str) -> int:
     return -(-len(text) // 4)
-
-
-def for_wire(payload: Json, wire: Wire) -> Json:
-    """The response as this dialect shows it in a plain reply."""
-    if not wire.lean:
-        return payload
-    shown = {name: payload[name] for name in LEAN_RESPONSE if payload[name] is not None}
-    if payload["usage"]:
-        shown["usage"] = {name: count for name, count in payload["usage"].items() if not name.endswith("_details")}
-    if shown["status"] == "incomplete":
-        shown["status"] = "completed"
-    return shown
-
-
-def frame(event: Json, wire: Wire) -> bytes:
-    """The event as a frame of the stream; empty when this dialect does not send its kind."""
-    if not wire.lean:
-        return f"event: {event['type']}\ndata: {_compact(event)}\n\n".encode("utf-8", "replace")
-    kind = "response.completed" if event["type"] == "response.incomplete" else event["type"]
-    if kind not in LEAN_EVENTS:
-        return b""
-    shown = {name: value for name, value in event.items() if name not in ("sequence_number", "item_id", "logprobs")}
-    shown["type"] = kind
-    if "response" in shown:
-        shown["response"] = for_wire(shown["response"], wire)
-        del shown["response"]["output"]
-    return f"data: {_compact(shown)}\n\n".encode("utf-8", "replace")
-
-
-def _compact(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
