@@ -7,6 +7,7 @@ assumption stands. An operator who knows better overrides single capabilities pe
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -70,7 +71,7 @@ class Dialect:
 
     # Requests
     reasoning_effort: bool = True  # reasoning: {"effort"}
-    reasoning_summary: bool = False  # reasoning: {"summary"}
+    reasoning_summary: bool = True  # reasoning: {"summary"}
     routing: bool = False  # `provider`: which upstream a gateway takes, and which next
     parameters: tuple[str, ...] = ()  # those it reads, besides model, input and stream; empty: all
 
@@ -113,6 +114,80 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 OVERRIDABLE = tuple(field.name for field in fields(Dialect) if field.name not in {"label", "default_base_url"})
 
+# How a table names the capabilities, in the order of the fields. `label` is the table's heading.
+CAPABILITY_WORDS: dict[str, dict[str, str]] = {
+    "Address and credentials": {
+        "default_base_url": "default address",
+        "base_path": "what a bare host lacks",
+        "auth_header": "how the key is sent",
+        "needs_key": "needs a key",
+        "token_scope": "tokens of Entra ID, for",
+    },
+    "State at the provider": {
+        "state": "continues a conversation by previous_response_id",
+        "store": "keeps responses",
+        "retrieve": "gives a response back by its id",
+        "delete": "deletes a response",
+        "input_items": "lists the input of a response",
+        "background": "works in the background",
+        "resume": "resumes a stream after a break",
+        "cancel": "cancels",
+        "encrypted_reasoning": "reasoning travels encrypted when nothing is kept",
+        "compact": "compacts a conversation",
+        "count_tokens": "counts input tokens beforehand",
+    },
+    "Files and images": {
+        "files_api": "keeps files",
+        "file_purpose": "purpose of uploaded files",
+        "pdf_input": "reads PDFs",
+        "image_url": "fetches images from the web",
+        "image_base64": "takes images inside the request",
+        "image_file_id": "takes images by file id",
+        "image_types": "kinds of images",
+        "max_inline_file_bytes": "largest file inside a request",
+        "max_upload_bytes": "largest upload",
+    },
+    "Tools": {
+        "tools": "calls functions",
+        "tool_choice_required": "can be made to call one",
+        "mcp": "remote tools (MCP)",
+        "code_interpreter": "code interpreter",
+        "containers": "files of the code interpreter can be fetched",
+        "image_generation": "makes images",
+        "image_generation_streams": "streams answers with made images",
+        "image_deployment_header": "header for the deployment that makes images",
+        "web_search": "web search",
+        "file_search": "file search",
+        "json_schema": "answers in a JSON schema",
+    },
+    "Requests": {
+        "reasoning_effort": "reasoning effort",
+        "reasoning_summary": "reasoning summaries",
+        "routing": "routing between upstreams (provider)",
+        "parameters": "parameters that it reads",
+    },
+    "Wire": {
+        "sequence_numbers": "numbers its events",
+        "sends_done": "ends streams with [DONE]",
+        "event_names": "names events in the frame",
+        "keeps_assistant_ids": "assistant messages carry id and status",
+        "input_item_types": "input items that it accepts",
+        "lists_models": "lists its models",
+    },
+}
+
+
+def in_words(value: Any) -> str:
+    """A capability's value for a table."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value // MIB} MB" if value and value % MIB == 0 else f"{value:,}" if value else "–"
+    if isinstance(value, tuple | list):
+        return ", ".join(str(entry).removeprefix("image/") for entry in value) or "all"
+    return str(value) or "–"
+
+
 _OPENAI = Dialect(
     "OpenAI",
     default_base_url="https://api.openai.com/v1/",
@@ -142,7 +217,6 @@ _OPENAI = Dialect(
     containers=True,
     image_generation=True,
     image_generation_streams=True,
-    reasoning_summary=True,
     web_search=True,
     file_search=True,
     json_schema=True,
@@ -185,6 +259,8 @@ DIALECTS: dict[str, Dialect] = {
         default_base_url="https://api.ofox.ai/v1/",
         needs_key=True,
         image_url=True,
+        reasoning_summary=False,
+        routing=True,
         sends_done=True,
         event_names=False,
     ),
@@ -192,6 +268,8 @@ DIALECTS: dict[str, Dialect] = {
         "Ollama",
         default_base_url="http://127.0.0.1:11434/v1/",
         json_schema=True,
+        reasoning_summary=False,
+        parameters=("instructions", "tools", "temperature", "top_p", "max_output_tokens", "reasoning", "text"),
         sequence_numbers=True,
         input_item_types=(*PLAIN_ITEMS, "web_search_call"),
     ),
@@ -206,6 +284,8 @@ DIALECTS: dict[str, Dialect] = {
         "llama.cpp",
         default_base_url="http://127.0.0.1:8080/v1/",
         image_url=True,
+        reasoning_effort=False,
+        reasoning_summary=False,
         input_item_types=PLAIN_ITEMS,
     ),
     "lmstudio": Dialect("LM Studio", default_base_url="http://127.0.0.1:1234/v1/", state=True, store=True),
@@ -214,6 +294,7 @@ DIALECTS: dict[str, Dialect] = {
 }
 
 # People paste what the documentation shows: the address of one operation instead of the base.
+_DATED = re.compile(r"(?:^|&)api-version=\d{4}-")
 _LEAVES = ("/responses", "/chat/completions", "/completions", "/models", "/files")
 
 
@@ -236,15 +317,21 @@ def normalise_base_url(dialect: Dialect, url: str) -> str:
         raise ValueError("The base URL has no host name; give one such as https://NAME.openai.azure.com/.")
     if parts.username is not None or parts.password is not None:
         raise ValueError("The base URL holds credentials; put the key into its environment variable.")
-    return urlunsplit((parts.scheme, parts.netloc, f"{_base_path(dialect, parts.path)}/", parts.query, ""))
+    path = _base_path(dialect, parts.path, is_dated=bool(_DATED.search(parts.query)))
+    query = parts.query
+    if path.endswith("/openai/v1"):  # takes no dated version; one that was pasted is of an older API
+        query = "&".join(pair for pair in query.split("&") if not _DATED.match(pair))
+    return urlunsplit((parts.scheme, parts.netloc, f"{path}/", query, ""))
 
 
-def _base_path(dialect: Dialect, path: str) -> str:
+def _base_path(dialect: Dialect, path: str, *, is_dated: bool) -> str:
     path = path.rstrip("/")
     for leaf in _LEAVES:
         path = path.removesuffix(leaf).rstrip("/")
     if dialect.base_path == "openai/v1":
-        head, openai, _ = path.partition("/openai")  # also /openai/deployments/NAME, the address of an older API
+        head, openai, rest = path.partition("/openai")  # also /openai/deployments/NAME, the address of an older API
+        if openai and not rest and is_dated:  # a Foundry project: …/openai/responses?api-version=2025-05-15-preview
+            return path
         return path if path.endswith("/v1") and openai else f"{head}/openai/v1"
     return path or f"/{dialect.base_path}"
 

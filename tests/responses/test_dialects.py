@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from chat.responses.dialects import DIALECTS, OVERRIDABLE, Dialect, normalise_base_url
+from chat.responses.dialects import (
+    CAPABILITY_WORDS,
+    DIALECTS,
+    OVERRIDABLE,
+    Dialect,
+    in_words,
+    normalise_base_url,
+)
 
 
 def test_the_ten_kinds_of_server_are_there() -> None:
@@ -47,6 +54,29 @@ def able(capability: str) -> set[str]:
 )
 def test_capabilities_as_documented(capability: str, names: set[str]) -> None:
     assert able(capability) == names
+
+
+def test_every_capability_has_its_words_in_the_order_of_the_fields() -> None:
+    told = [name for group in CAPABILITY_WORDS.values() for name in group]
+    assert told == [field.name for field in fields(Dialect) if field.name != "label"]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (True, "yes"),
+        (False, "no"),
+        (0, "–"),
+        (8 * 1024 * 1024, "8 MB"),
+        (1500, "1,500"),
+        ("", "–"),
+        ("api-key", "api-key"),
+        ((), "all"),
+        (("image/png", "image/gif"), "png, gif"),
+    ],
+)
+def test_a_capability_in_words(value: Any, words: str) -> None:
+    assert in_words(value) == words
 
 
 def test_no_capability_contradicts_another() -> None:
@@ -135,6 +165,21 @@ AZURE = "https://name.openai.azure.com/openai/v1/"
             "foundry",
             "https://r.services.ai.azure.com/api/projects/p/openai/v1/responses",
             "https://r.services.ai.azure.com/api/projects/p/openai/v1/",
+        ),
+        (
+            "foundry",
+            "https://r.services.ai.azure.com/api/projects/p/openai/responses?api-version=2025-11-15-preview",
+            "https://r.services.ai.azure.com/api/projects/p/openai/?api-version=2025-11-15-preview",
+        ),
+        (
+            "azure",
+            "https://name.openai.azure.com/openai/responses?api-version=2025-04-01-preview",
+            "https://name.openai.azure.com/openai/?api-version=2025-04-01-preview",
+        ),
+        (
+            "azure",
+            "https://name.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21&a=b",
+            AZURE + "?a=b",
         ),
         ("openai", "", "https://api.openai.com/v1/"),
         ("openai", "https://api.openai.com", "https://api.openai.com/v1/"),
