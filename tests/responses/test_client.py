@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chat.responses import client as client_module
+from chat.responses import sender as sender_module
 from chat.responses import stream as stream_module
 from chat.responses.client import Client, Endpoint
 from chat.responses.content import DataURL
@@ -26,6 +26,7 @@ from chat.responses.errors import (
     InvalidRequest,
     NotFound,
     RateLimited,
+    ResponsesError,
     ServerFault,
     TimedOut,
     TooLarge,
@@ -562,7 +563,7 @@ async def test_a_reply_that_is_no_json_is_refused(http: httpx.AsyncClient) -> No
 async def test_a_reply_without_end_is_refused_before_it_fills_the_memory(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "MAX_REPLY_BYTES", 100)
+    monkeypatch.setattr(sender_module, "MAX_REPLY_BYTES", 100)
     async with serving(reply(200, {"x": "y" * 200})) as server:
         with pytest.raises(BadStream, match="larger than 100 bytes"):
             await client_for(server.url, http).create(BODY)
@@ -612,7 +613,7 @@ async def test_passing_troubles_are_asked_again(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 415, 422])
 async def test_lasting_troubles_are_not(status: int) -> None:
     client, script, waits = scripted(refusal(status), good())
-    with pytest.raises(client_module.ResponsesError):
+    with pytest.raises(ResponsesError):
         await client.create(BODY)
     assert (script.asked, waits) == (1, [])
 
@@ -626,7 +627,7 @@ async def test_three_attempts_are_enough() -> None:
 
 async def test_a_used_up_quota_is_not_asked_again() -> None:
     client, script, _ = scripted(refusal(429, code="insufficient_quota"), good())
-    with pytest.raises(client_module.ResponsesError):
+    with pytest.raises(ResponsesError):
         await client.create(BODY)
     assert script.asked == 1
 

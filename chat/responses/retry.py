@@ -1,0 +1,63 @@
+"""When to ask again: what failed and may go better, and how long to wait before. Pure; the sender does the waiting.
+
+See: section "Retries" of the OpenAI SDKs, whose policy the servers are made for: two more attempts, the server's own
+words first, then growing pauses with jitter.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .errors import ResponsesError
+
+MAX_RETRIES = 2
+MAX_RETRY_AFTER_SECONDS = 120.0  # a person does not wait longer: give up and say so
+MAX_BACKOFF_SECONDS = 8.0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An attempt that failed, with what decides about another one."""
+
+    error: ResponsesError
+    retry: bool
+    headers: Mapping[str, str] = field(default_factory=dict)
+    pause: float | None = None
+
+
+def wait_before_retry(failed: Failed, attempt: int, most: int, jitter: float) -> float | None:
+    """Seconds, or None for: do not. The server's own word on it counts more than ours."""
+    word = failed.headers.get("x-should-retry", "").lower()
+    if attempt >= most or word == "false" or not (failed.retry or word == "true"):
+        return None
+    if failed.pause is not None:
+        return failed.pause if failed.pause <= MAX_RETRY_AFTER_SECONDS else None
+    return min(0.5 * (1 << attempt), MAX_BACKOFF_SECONDS) * (1 - 0.25 * jitter)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks for, of `retry-after-ms`, or `retry-after` as a number or a date."""
+    milliseconds = _positive(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after", "")
+    if (seconds := _positive(value)) is not None:
+        return seconds
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    pause: float = moment.timestamp() - time.time()
+    return max(pause, 0.0)
+
+
+def _positive(text: str | None) -> float | None:
+    try:
+        number = float(text) if text else math.nan
+    except ValueError:
+        return None
+    return number if 0 <= number < math.inf else None
