@@ -1,18 +1,22 @@
 """The client: one endpoint, and every operation of the Responses API that this product needs.
 
-What a server cannot do is its dialect's business and asked before, not here.
+What a server cannot take is found before it is sent (`requests.fit`): refused with a sentence, or left out and logged.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from .content import json_body
+from .content import Body, json_body
 from .files import FileOperations
+from .requests import fit
 from .retry import MAX_RETRIES
 from .sender import MAX_PAGES, Credential, Endpoint, EventStream, entries, quoted
+
+log = logging.getLogger("chat.responses")
 
 __all__ = ["MAX_RETRIES", "Client", "Credential", "Endpoint", "EventStream"]
 
@@ -23,13 +27,19 @@ class Client(FileOperations):
     # Responses
 
     async def create(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The whole response. Raises for an error reply; a response with status `failed` is returned."""
-        return await self._json("POST", "responses", json_body({**body, "stream": False}))
+        """The whole response. Raises for an error reply; a response with status `failed` is returned.
+
+        Raises Unsupported when the dialect cannot take the request; nothing was sent then.
+        """
+        return await self._json("POST", "responses", self._fitted(body, stream=False))
 
     @asynccontextmanager
     async def stream(self, body: Mapping[str, Any]) -> AsyncIterator[EventStream]:
-        """The events of a new response. Leaving the context closes the connection, so that the provider stops."""
-        async with self._stream("POST", "responses", json_body({**body, "stream": True})) as stream:
+        """The events of a new response. Leaving the context closes the connection, so that the provider stops.
+
+        Raises Unsupported as `create` does. Where a dialect cannot stream a request, its events are one: the whole.
+        """
+        async with self._stream("POST", "responses", self._fitted(body, stream=True)) as stream:
             yield stream
 
     @asynccontextmanager
@@ -73,3 +83,9 @@ class Client(FileOperations):
         """The ids of the models there. The cheapest question that needs a right address and a right key."""
         page = await self._json("GET", "models")
         return [entry["id"] for entry in entries(page) if isinstance(entry.get("id"), str)]
+
+    def _fitted(self, body: Mapping[str, Any], *, stream: bool) -> Body:
+        fitted = fit(body, self.endpoint.dialect)
+        for note in fitted.notes:
+            log.info("%s", note)
+        return json_body({**fitted.body, "stream": stream and fitted.streams})

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from chat.responses.client import Client, Endpoint
 from chat.responses.content import DataURL
 from chat.responses.dialects import DIALECTS
 from chat.responses.errors import Unsupported
+from chat.responses.fold import Draft
 from chat.responses.requests import fit
 
 PNG = "data:image/png;base64,AAAA"
@@ -227,3 +231,46 @@ def test_azure_does_not_stream_made_images() -> None:
 )
 def test_a_body_of_odd_shape_is_the_servers_to_judge(body: dict[str, Any]) -> None:
     assert fit(body, DIALECTS["openai"]).body == body
+
+
+# What the client makes of it
+
+
+def answering(sent: list[dict[str, Any]], answer: httpx.Response) -> httpx.MockTransport:
+    def play(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return answer
+
+    return httpx.MockTransport(play)
+
+
+async def test_the_client_sends_nothing_that_the_server_cannot_take() -> None:
+    sent: list[dict[str, Any]] = []
+    whole = httpx.Response(200, json={"id": "resp_1", "status": "completed", "output": []})
+    async with httpx.AsyncClient(transport=answering(sent, whole)) as http:
+        client = Client(Endpoint("http://engine.invalid/v1/", DIALECTS["ollama"]), http)
+        with pytest.raises(Unsupported):
+            await client.create({"model": "m", "input": "Hi", "previous_response_id": "resp_0"})
+        with pytest.raises(Unsupported):
+            async with client.stream({"model": "m", "input": "Hi", "background": True}):
+                pass
+        assert sent == []
+        await client.create({"model": "m", "input": "Hi", "metadata": {"a": "b"}})
+    assert sent == [{"model": "m", "input": "Hi", "stream": False}]
+
+
+@pytest.mark.seed("S1-31")
+async def test_an_answer_that_cannot_be_streamed_comes_whole_as_one_event() -> None:
+    sent: list[dict[str, Any]] = []
+    item = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "AAAA"}
+    whole = httpx.Response(200, json={"id": "resp_1", "status": "completed", "output": [item]})
+    async with httpx.AsyncClient(transport=answering(sent, whole)) as http:
+        headers = {"x-ms-oai-image-generation-deployment": "gpt-image-1"}
+        client = Client(Endpoint("http://engine.invalid/", DIALECTS["azure"], "k", headers), http)
+        draft = Draft()
+        async with client.stream({"model": "m", "input": "A cat", "tools": [{"type": "image_generation"}]}) as events:
+            async for event in events:
+                draft.apply(event)
+    assert sent[0]["stream"] is False
+    assert draft.output() == [item]
+    assert draft.terminal_seen
