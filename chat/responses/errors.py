@@ -6,11 +6,12 @@ ResponsesError
 │  └─ ConnectionLost           … to its end
 ├─ Refused                     the provider answered with an error
 │  ├─ Unauthorized             401, 403: key, role, network
+│  │  └─ TokenRefused          … although the token had just been renewed
 │  ├─ DeploymentMissing        the model or deployment does not exist
 │  ├─ NotFound                 another 404: a response, a file, or a wrong address
 │  ├─ PreviousResponseNotFound the chain is broken: send the whole history
 │  ├─ ContextOverflow          more input than the model can read
-│  ├─ ContentFiltered          blocked by a policy
+│  ├─ ContentFiltered          blocked by a policy; what it found is in `content_filters`
 │  ├─ RateLimited              slow down; says for how long where the provider does
 │  ├─ QuotaExceeded            nothing left to spend
 │  ├─ TooLarge                 the request is larger than the server takes
@@ -20,13 +21,13 @@ ResponsesError
 └─ BadStream                   what came is not the protocol
 
 `user_message` never holds upstream text; `str(error)` does, with status, code and request id, and never a key.
+`details` is what a transcript may keep: a few known fields, no prose.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 MAX_UPSTREAM_TEXT = 2_000  # of an error message in the log; some proxies answer with whole pages
@@ -47,6 +48,7 @@ class ResponsesError(Exception):
         code: str | None = None,
         request_id: str | None = None,
         status: int | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -56,6 +58,12 @@ class ResponsesError(Exception):
         self.code = code
         self.request_id = request_id
         self.status = status
+        self.details = dict(details or {})
+
+    def redact(self, scrub: Callable[[str], str]) -> None:
+        """Take out of the words for the log what may not stand there."""
+        self.message = scrub(self.message)
+        self.args = (self.message,)
 
     def __str__(self) -> str:
         head = " ".join(str(part) for part in (self.status, self.code) if part is not None)
@@ -94,6 +102,15 @@ class Unauthorized(Refused):
     sentence = "The provider refused this site's key; please tell the person who runs this site."
 
 
+class TokenRefused(Unauthorized):
+    """As Unauthorized, for an endpoint with a credential whose token was renewed to no avail."""
+
+    sentence = (
+        "The provider refused this site's sign-in, also after it was renewed; "
+        "please tell the person who runs this site to check its identity, role and token scope."
+    )
+
+
 class DeploymentMissing(Refused):
     """The model or, on Azure, the deployment does not exist there."""
 
@@ -127,6 +144,12 @@ class ContentFiltered(Refused):
     """A policy of the provider blocked the question or the answer."""
 
     sentence = "The provider's content filter blocked this question; please say it in another way."
+
+    @property
+    def content_filters(self) -> list[dict[str, Any]]:
+        """The findings, in the form that a response has under this name."""
+        found: list[dict[str, Any]] = self.details.get("content_filters", [])
+        return found
 
 
 class RateLimited(Refused):
@@ -186,228 +209,31 @@ class BadStream(ResponsesError):
     retryable = True
 
 
-def error_from_reply(
-    status: int, headers: Mapping[str, str], body: bytes, *, retry_after: float | None = None
-) -> Refused:
-    """The error that a non-2xx reply stands for, whatever form its body has."""
-    return error_from_object(
-        _error_object(body), status=status, request_id=request_id_of(headers), retry_after=retry_after
-    )
-
-
-def error_from_object(
-    error: Any,
-    *,
-    status: int | None = None,
-    request_id: str | None = None,
-    retry_after: float | None = None,
-) -> Refused:
-    """The error that the wire's `error` value stands for: of a body, an `error` event or a failed response."""
-    fields: Mapping[str, Any] = error if isinstance(error, Mapping) else {"message": error}
-    message = _one_line(fields.get("message") or fields.get("detail"))
-    code = _code(fields)
-    status = status if status is not None else _status_in(code)
-    kind = _classify(fields, status, code, message)
-    details: dict[str, Any] = {"code": code, "status": status, "request_id": request_id}
-    if kind is RateLimited:
-        seconds = retry_after if retry_after is not None else _seconds_in(message)
-        return RateLimited(message, retry_after=seconds, **details)
-    if kind is ContentFiltered:
-        return ContentFiltered(message, user_message=content_filter_sentence(fields), **details)
-    return kind(message, user_message=_special_sentence(kind, status, code), **details)
-
-
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """The id by which the provider's support finds this request: OpenAI's header, or Azure's."""
-    return headers.get("x-request-id") or headers.get("apim-request-id") or None
+    return one_line(headers.get("x-request-id") or headers.get("apim-request-id"))[:200] or None
 
 
-# Classification. The order matters: a specific code beats the status that it came with.
-
-_CONTEXT = re.compile(
-    r"context (length|window|size)|maximum context|prompt is too long|input is too long|exceeds? the model'?s context",
-    re.I,
-)
-_NO_MODEL = re.compile(r"\b(model|deployment)\b.*(not found|does not exist|not exist|unknown)|invalid model", re.I)
-_NO_PREVIOUS = re.compile(r"previous response .*not found|previous_response_id", re.I)
-_CODES: dict[str, type[Refused]] = {
-    "content_filter": ContentFiltered,
-    "responsibleaipolicyviolation": ContentFiltered,
-    "previous_response_not_found": PreviousResponseNotFound,
-    "context_length_exceeded": ContextOverflow,
-    "exceed_context_size_error": ContextOverflow,
-    "insufficient_quota": QuotaExceeded,
-    "billing_hard_limit_reached": QuotaExceeded,
-    "deploymentnotfound": DeploymentMissing,
-    "model_not_found": DeploymentMissing,
-    "unknown_model": DeploymentMissing,
-    "invalid_api_key": Unauthorized,
-    "authentication_error": Unauthorized,
-    "permission_error": Unauthorized,
-    "permissiondenied": Unauthorized,
-    "rate_limit_exceeded": RateLimited,
-    "rate_limit_error": RateLimited,
-    "ratelimitreached": RateLimited,
-    "too_many_requests": RateLimited,
-    "server_error": ServerFault,
-    "internal_error": ServerFault,
-}
-
-
-def _classify(fields: Mapping[str, Any], status: int | None, code: str | None, message: str) -> type[Refused]:
-    for name in _names(fields, code):
-        if name in _CODES:
-            return _CODES[name]
-    if status in (None, 400, 404, 422):
-        if fields.get("param") == "previous_response_id" or _NO_PREVIOUS.search(message):
-            return PreviousResponseNotFound
-        if _CONTEXT.search(message):
-            return ContextOverflow
-        if status is not None and _NO_MODEL.search(message):
-            return DeploymentMissing
-    return _classify_status(fields, status)
-
-
-def _classify_status(fields: Mapping[str, Any], status: int | None) -> type[Refused]:
-    match status:
-        case None:
-            return InvalidRequest if "invalid" in str(fields.get("type")) + str(fields.get("code")) else ServerFault
-        case 401 | 403:
-            return Unauthorized
-        case 402:
-            return QuotaExceeded
-        case 413:
-            return TooLarge
-        case 429:
-            return RateLimited
-        case 404:
-            return NotFound
-        case 408 | 409:
-            return ServerFault
-    if status >= 500:
-        return ServerFault
-    return InvalidRequest if status >= 400 else NotFound  # a redirect: the base URL is not where the API lives
-
-
-def _names(fields: Mapping[str, Any], code: str | None) -> Iterator[str]:
-    inner = fields.get("innererror")
-    inner_code = inner.get("code") if isinstance(inner, Mapping) else None
-    for name in (code, inner_code, fields.get("type")):
-        if isinstance(name, str):
-            yield name.lower()
-
-
-def _special_sentence(kind: type[Refused], status: int | None, code: str | None) -> str | None:
-    if kind is Unauthorized and status == 403:
-        return (
-            "The provider does not let this site use this model from here; please tell the person who runs this site."
-        )
-    if kind is InvalidRequest and code and "image" in code:
-        return "The provider could not read one of the images; please send it as PNG, JPEG or WEBP, or smaller."
-    return None
-
-
-# Reading bodies that follow no single form.
-
-
-def _error_object(body: bytes) -> Any:
-    """The error inside a body: nested, flat (vLLM, API gateways), a plain string, or the text itself."""
-    text = body.decode("utf-8", "replace").strip()
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {"message": text or "empty body"}
-    if isinstance(value, dict):
-        return value.get("error") or value
-    return {"message": text}
-
-
-def _code(fields: Mapping[str, Any]) -> str | None:
-    for name in ("code", "type"):
-        value = fields.get(name)
-        if isinstance(value, int | str) and not isinstance(value, bool) and value != "":
-            return _one_line(value)[:100]
-    return None
-
-
-def _status_in(code: str | None) -> int | None:
-    return int(code) if code and re.fullmatch(r"[345]\d\d", code) else None
-
-
-def _seconds_in(message: str) -> float | None:
-    """Azure tells the pause in words when it sends no header."""
-    found = re.search(
-        r"(?:retry|try again) (?:after|in) (\d{1,4}(?:\.\d+)?) ?(ms|m?illiseconds?|s\b|seconds?)", message, re.I
-    )
-    if found is None:
-        return None
-    return float(found[1]) / (1000 if found[2].lower().startswith("m") else 1)
-
-
-def _one_line(value: Any) -> str:
+def one_line(value: Any, scrub: Callable[[str], str] = str) -> str:
     """Upstream text for the log: one line (nobody forges a log entry), bounded, printable."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = scrub(value if isinstance(value, str) else _as_json(value))
     line = " ".join(text[: 2 * MAX_UPSTREAM_TEXT].split())
     return "".join(c if c.isprintable() else "�" for c in line)[:MAX_UPSTREAM_TEXT]
 
 
+def _as_json(value: Any) -> str:
+    try:
+        return json.dumps(value, default=str)
+    except RecursionError:  # deeper than one may go from here, although it was read
+        return f"a deeply nested {type(value).__name__}"
+
+
 def _duration(seconds: float) -> str:
     whole = max(1, round(seconds))
+    if whole >= 7200:
+        return f"{round(whole / 3600)} hours"
     if whole >= 120:
         return f"{round(whole / 60)} minutes"
     return "1 second" if whole == 1 else f"{whole} seconds"
-
-
-# The content filter's findings in words.
-
-_CATEGORIES = {
-    "self_harm": "self-harm",
-    "jailbreak": "an attempt to get around the rules",
-    "indirect_attack": "instructions hidden in a document",
-    "protected_material_text": "protected text",
-    "protected_material_code": "protected code",
-    "custom_blocklists": "a list of blocked words",
-}
-_SEVERITIES = {"safe", "low", "medium", "high"}
-
-
-def content_filter_sentence(fields: Mapping[str, Any]) -> str:
-    """One sentence for the person from whatever details came: of an error, or of a response's `content_filters`."""
-    what = "question"
-    found: dict[str, None] = {}
-    for source, results in _filter_results(fields):
-        words = _findings(results)
-        if words and source == "completion":
-            what = "answer"
-        found.update(dict.fromkeys(words))
-    details = f" ({'; '.join(found)})" if found else ""
-    return f"The provider's content filter blocked this {what}{details}."
-
-
-def _filter_results(fields: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    filters = fields.get("content_filters")
-    for entry in filters if isinstance(filters, list) else []:
-        if isinstance(entry, Mapping) and entry.get("blocked") is not False:
-            results = entry.get("content_filter_results")
-            if isinstance(results, Mapping):
-                yield str(entry.get("source_type")), results
-    inner = fields.get("innererror")
-    for holder in (fields, inner if isinstance(inner, Mapping) else {}):
-        for name in ("content_filter_result", "content_filter_results"):
-            if isinstance(results := holder.get(name), Mapping):
-                yield "prompt", results
-
-
-def _findings(results: Mapping[str, Any]) -> list[str]:
-    verdicts = {name: verdict for name, verdict in results.items() if isinstance(verdict, Mapping)}
-    blocking = [name for name, verdict in verdicts.items() if verdict.get("filtered") is True]
-    blocking = blocking or [name for name, verdict in verdicts.items() if verdict.get("detected") is True]
-    return [_finding(name, verdicts[name]) for name in blocking if re.fullmatch(r"[a-z_]{1,40}", name)]
-
-
-def _finding(name: str, verdict: Mapping[str, Any]) -> str:
-    words = _CATEGORIES.get(name, name.replace("_", " "))
-    severity = verdict.get("severity")
-    return f"{words}, {severity}" if isinstance(severity, str) and severity in _SEVERITIES - {"safe"} else words

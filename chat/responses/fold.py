@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .errors import Refused, content_filter_sentence, error_from_object
+from .errors import Refused
 from .events import (
     HALF_PAIR,
     AnnotationAdded,
@@ -32,6 +32,8 @@ from .events import (
     Whole,
     event_from_response,
 )
+from .filters import content_filter_sentence
+from .refusals import error_from_object
 
 Kind = Literal["text", "refusal", "reasoning", "arguments", "item", "status"]
 

@@ -27,11 +27,10 @@ from .errors import (
     TimedOut,
     Unauthorized,
     Unreachable,
-    error_from_object,
-    error_from_reply,
     request_id_of,
 )
 from .events import Event, decode_json, event_from_response
+from .refusals import error_from_object, error_from_reply
 from .retry import MAX_RETRIES, Failed, retry_after, wait_before_retry
 from .stream import events_of, read_error, read_whole
 
@@ -125,18 +124,16 @@ class Sender:
         ):
             yield EventStream(events, response)
 
-    async def _events(self, response: httpx.Response, after: int | None) -> AsyncGenerator[Event, None]:
+    def _events(self, response: httpx.Response, after: int | None) -> AsyncGenerator[Event, None]:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":  # a server that does not stream, or not this
-            yield event_from_response(await self._object(response))
-            return
+            return self._whole(response)
         if kind == "text/html":
             raise BadStream("a page of HTML instead of a stream", request_id=request_id_of(response.headers))
-        async with aclosing(events_of(response)) as events:
-            async for event in events:
-                # A server that does not understand `starting_after` begins anew.
-                if after is None or event.sequence_number is None or event.sequence_number > after:
-                    yield event
+        return events_of(response, after)
+
+    async def _whole(self, response: httpx.Response) -> AsyncGenerator[Event, None]:
+        yield event_from_response(await self._object(response))
 
     async def _object(self, response: httpx.Response) -> dict[str, Any]:
         text = (await read_whole(response, MAX_REPLY_BYTES)).decode("utf-8", "replace")

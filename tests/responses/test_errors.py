@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chat.responses import errors
@@ -26,12 +25,13 @@ from chat.responses.errors import (
     ResponsesError,
     ServerFault,
     TimedOut,
+    TokenRefused,
     TooLarge,
     Unauthorized,
     Unreachable,
-    error_from_object,
-    error_from_reply,
 )
+from chat.responses.refusals import error_from_object, error_from_reply
+from tests.hypothesis_profiles import thorough
 
 UPSTREAM = "Upstream words that no person shall read"
 
@@ -94,6 +94,58 @@ def refusal(status: int, error: Any, headers: dict[str, str] | None = None) -> R
             ContextOverflow,
         ),
         (400, {"message": "This model's maximum context length is 8192 tokens.", "code": 400}, ContextOverflow),
+        (
+            400,
+            {
+                "message": "You passed 1015 input tokens and requested 10 output tokens. However, the model's context "
+                "length is only 1024 tokens.",
+                "type": "BadRequestError",
+                "param": "input_tokens",
+                "code": 400,
+            },
+            ContextOverflow,
+        ),
+        (400, "Trying to keep the first 9000 tokens when context the overflows.", ContextOverflow),
+        (400, {"code": 400, "message": "Illegal param: prefill 744 tokens exceed n_ctx_per_seq"}, ContextOverflow),
+        (400, {"message": "longer than the maximum model length of 4096", "type": "BadRequestError"}, ContextOverflow),
+        (500, {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}, ContextOverflow),
+        (500, {"code": 500, "message": "input is too large to process", "type": "server_error"}, ContextOverflow),
+        (413, {"code": "tokens_limit_reached", "message": UPSTREAM}, ContextOverflow),
+        (400, {"code": "context_exceeded", "message": UPSTREAM}, ContextOverflow),
+        (404, {"message": "File Not Found", "type": "not_found_error", "code": 404}, NotFound),
+        (405, b"Method Not Allowed", NotFound),
+        (501, {"message": UPSTREAM, "type": "not_supported_error", "code": 501}, InvalidRequest),
+        (503, {"message": "Loading model", "type": "unavailable_error", "code": 503}, ServerFault),
+        (
+            404,
+            {
+                "message": "No models loaded. Please load a model in the developer page.",
+                "type": "invalid_request_error",
+                "param": "model",
+                "code": "model_not_found",
+            },
+            DeploymentMissing,
+        ),
+        (404, b'{"error": "Model \'qwen\' not found"}', DeploymentMissing),
+        (500, {"code": 500, "message": "image input is not supported", "type": "server_error"}, InvalidRequest),
+        # Money, or a pause
+        (403, b'{"statusCode": 403, "message": "Out of call volume quota."}', QuotaExceeded),
+        (429, {"message": "You exceeded your current quota, please check your plan", "code": "429"}, QuotaExceeded),
+        (
+            429,
+            {"code": "429", "message": "exceeded token rate limit. Please go here: https://aka.ms/oai/quotaincrease"},
+            RateLimited,
+        ),
+        # What policies say
+        (400, {"code": "invalid_prompt", "message": "Your prompt was flagged as against our policy"}, ContentFiltered),
+        (400, {"code": "invalid_prompt", "message": "The prompt is not readable"}, InvalidRequest),
+        (400, {"code": "moderation_blocked", "message": UPSTREAM}, ContentFiltered),
+        # Wrapped by a gateway
+        (400, b'{"detail": "{\\"error\\": {\\"type\\": \\"exceed_context_size_error\\"}}"}', ContextOverflow),
+        (400, b'{"detail": {"code": "context_length_exceeded"}}', ContextOverflow),
+        (400, {"message": '{"error": {"code": "content_filter"}}', "code": "400"}, ContentFiltered),
+        (404, b'[{"error": {"code": "model_not_found", "message": "x"}}]', DeploymentMissing),
+        (400, {"message": "{not JSON after all"}, InvalidRequest),
         # No form at all
         (502, b"<html><body>Bad gateway</body></html>", ServerFault),
         (401, b'{"statusCode": 401, "message": "Access denied due to invalid subscription key"}', Unauthorized),
@@ -112,10 +164,144 @@ def test_each_refusal_is_what_it_means(status: int, error: Any, kind: type[Refus
     assert UPSTREAM not in found.user_message
 
 
+def test_a_token_that_stays_refused_is_not_called_a_key() -> None:
+    body = b'{"statusCode": 401, "message": "Unauthorized. Access token is missing, invalid, or have expired."}'
+    by_key, by_token = (error_from_reply(401, {}, body, by_token=by_token) for by_token in (False, True))
+    assert type(by_key) is Unauthorized
+    assert type(by_token) is TokenRefused
+    assert "key" in by_key.user_message
+    assert "key" not in by_token.user_message
+    assert "sign-in" in by_token.user_message
+
+
+@pytest.mark.parametrize("by_token", [False, True])
+@pytest.mark.parametrize(("status", "code"), [(403, "AuthenticationTypeDisabled"), (401, "PermissionDenied")])
+def test_a_missing_role_is_told_apart_from_a_wrong_key(status: int, code: str, by_token: bool) -> None:
+    body = json.dumps({"error": {"code": code, "message": "The principal lacks the required data action"}}).encode()
+    found = error_from_reply(status, {}, body, by_token=by_token)
+    assert isinstance(found, Unauthorized)
+    assert "does not let this site use this model" in found.user_message
+
+
+@pytest.mark.parametrize(
+    ("error", "tokens", "limit"),
+    [
+        ({"type": "exceed_context_size_error", "n_prompt_tokens": 2031, "n_ctx": 256}, "2,031", "256"),
+        ({"message": "request (9412 tokens) exceeds the available context size (8192 tokens)"}, "9,412", "8,192"),
+        (
+            {"message": "This model's maximum context length is 8192 tokens. However, you requested 254457 tokens"},
+            "254,457",
+            "8,192",
+        ),
+        ({"message": "You passed 1015 input tokens. The model's context length is only 1024 tokens"}, "1,015", "1,024"),
+        (
+            {
+                "message": "Trying to keep the first 111490 tokens when context the overflows. However, the model is "
+                "loaded with context length of only 32768 tokens"
+            },
+            "111,490",
+            "32,768",
+        ),
+    ],
+)
+def test_an_overflow_says_by_how_much_where_the_server_does(error: dict[str, Any], tokens: str, limit: str) -> None:
+    found = refusal(400, error)
+    assert isinstance(found, ContextOverflow)
+    assert f"({tokens} of {limit} tokens)" in found.user_message
+    assert found.details["n_prompt_tokens"] == int(tokens.replace(",", ""))
+    assert found.details["n_ctx"] == int(limit.replace(",", ""))
+
+
+def test_an_overflow_without_numbers_has_its_plain_sentence() -> None:
+    for odd in ({}, {"n_ctx": "many", "n_prompt_tokens": True}, {"n_ctx": 10**30, "n_prompt_tokens": -1}):
+        found = refusal(400, {"code": "context_length_exceeded", **odd})
+        assert found.user_message == ContextOverflow.sentence
+        assert found.details == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (500, {"message": "image input is not supported - hint: you may need the mmproj"}, "cannot look at images"),
+        (400, {"message": "At most 0 image(s) may be provided in one prompt."}, "cannot look at images"),
+        (501, {"type": "not_supported_error", "message": "x"}, "does not offer this with this model"),
+        (400, {"code": "OperationNotSupported", "message": "x"}, "does not offer this with this model"),
+        (503, {"message": "Loading model", "type": "unavailable_error"}, "still being loaded"),
+        (404, {"message": "Response with id 'resp_x' not found."}, "no longer has a file or an answer"),
+        (404, {"message": "Container is expired."}, "no longer has a file or an answer"),
+        (404, {"message": "Resource not found"}, "check the base URL"),
+    ],
+)
+def test_what_needs_another_step_has_another_sentence(status: int, error: dict[str, Any], words: str) -> None:
+    assert words in refusal(status, error).user_message
+
+
+def test_a_question_that_no_minute_has_room_for_is_not_asked_again() -> None:
+    message = "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 30601."
+    found = refusal(429, {"message": message, "type": "tokens", "code": "rate_limit_exceeded"})
+    assert isinstance(found, RateLimited)
+    assert not found.retryable
+    assert "send less of it" in found.user_message
+    assert refusal(429, {"message": "Slow down."}).retryable
+
+
+def test_what_a_transcript_may_keep_is_in_the_details() -> None:
+    found = refusal(400, {"message": "x", "type": "invalid_request_error", "param": "temperature", "code": "odd"})
+    assert found.details == {"type": "invalid_request_error", "param": "temperature"}
+    hostile = refusal(400, {"message": "x", "type": ["odd"], "param": "a\n" * 1000, "more": "text"})
+    assert hostile.details == {"param": "a " * 50}
+
+
+def test_the_findings_of_the_filter_have_one_form_whichever_came() -> None:
+    verdict = {"violence": {"filtered": True, "severity": "medium"}, "hate": {"filtered": False, "severity": "safe"}}
+    new = {"blocked": True, "source_type": "prompt", "content_filter_results": verdict}
+    old = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": verdict}
+    for error in (
+        {"content_filters": [{**new, "content_filter_offsets": {"start_offset": 0}}]},
+        {"innererror": old},
+        {"content_filter_result": verdict},
+    ):
+        found = refusal(400, {"code": "content_filter", **error})
+        assert isinstance(found, ContentFiltered)
+        assert found.content_filters == [new]
+
+
+def test_a_filter_that_says_nothing_has_found_nothing() -> None:
+    found = refusal(400, {"code": "content_filter", "content_filters": "odd"})
+    assert isinstance(found, ContentFiltered)
+    assert found.content_filters == []
+
+
+def test_findings_are_bounded_and_hold_no_upstream_text() -> None:
+    verdicts: dict[str, Any] = {f"new_{'x' * n}": {"filtered": True, "severity": UPSTREAM} for n in range(100)}
+    verdicts |= {UPSTREAM: {"filtered": True}, "hate": UPSTREAM}
+    entry = {"blocked": True, "source_type": UPSTREAM, "content_filter_results": verdicts}
+    found = refusal(400, {"code": "content_filter", "content_filters": [entry] * 50})
+    assert isinstance(found, ContentFiltered)
+    assert len(found.content_filters) == 10
+    assert UPSTREAM not in json.dumps(found.content_filters) + found.user_message
+    assert len(json.dumps(found.content_filters)) < 20_000
+
+
 def test_the_log_gets_status_code_words_and_request_id() -> None:
     found = refusal(404, {"code": "DeploymentNotFound", "message": UPSTREAM}, {"apim-request-id": "abc-1"})
     assert str(found) == f"404 DeploymentNotFound: {UPSTREAM} (request id abc-1)"
     assert refusal(500, {"message": "x"}, {"x-request-id": "req_9"}).request_id == "req_9"
+
+
+def test_a_request_id_is_one_bounded_printable_line_too() -> None:
+    found = refusal(500, {"message": "x"}, {"x-request-id": "req\x1b" + "9" * 10_000})
+    assert found.request_id == "req�" + "9" * 196
+
+
+def test_what_must_not_stand_in_the_log_is_taken_out_of_all_that_the_server_said() -> None:
+    error = {"message": "x" * 1_990 + "SECRET", "code": "SECRET", "param": "SECRET", "type": "SECRET"}
+    body = json.dumps({"error": error}).encode()
+    found = error_from_reply(500, {"x-request-id": "SECRET"}, body, scrub=lambda text: text.replace("SECRET", "[key]"))
+    assert "SEC" not in f"{found} {found!r} {found.details}"
+    found = BadStream("a SECRET")
+    found.redact(lambda text: text.replace("SECRET", "[key]"))
+    assert (str(found), repr(found)) == ("a [key]", "BadStream('a [key]')")
 
 
 def test_upstream_words_are_one_bounded_printable_line_in_the_log() -> None:
@@ -173,6 +359,36 @@ def test_upstream_words_are_one_bounded_printable_line_in_the_log() -> None:
             },
             "The provider's content filter blocked this question (an attempt to get around the rules).",
         ),
+        (
+            {
+                "code": "content_filter",
+                "content_filters": [
+                    {
+                        "blocked": False,
+                        "source_type": "prompt",
+                        "content_filter_results": {"hate": {"filtered": False, "severity": "safe"}},
+                    },
+                    {
+                        "blocked": True,
+                        "source_type": "completion",
+                        "content_filter_results": {"protected_material_text": {"detected": True, "filtered": True}},
+                    },
+                ],
+            },
+            "The provider's content filter blocked this answer (protected text).",
+        ),
+        (
+            {
+                "code": "content_filter",
+                "innererror": {
+                    "content_filter_result": {
+                        "self-harm": {"filtered": True, "severity": "high"},
+                        "custom_blocklists": [{"id": "ours", "filtered": True}],
+                    }
+                },
+            },
+            "The provider's content filter blocked this question (self-harm, high; a list of blocked words).",
+        ),
         ({"code": "content_filter"}, "The provider's content filter blocked this question."),
         (
             {"code": "content_filter", "innererror": {"content_filter_result": {"<b>new</b>": {"filtered": True}}}},
@@ -192,7 +408,13 @@ def test_the_content_filter_is_told_in_words(error: dict[str, Any], sentence: st
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(None, "in a moment"), (0.2, "in 1 second"), (20.0, "in 20 seconds"), (300.0, "in 5 minutes")],
+    [
+        (None, "in a moment"),
+        (0.2, "in 1 second"),
+        (20.0, "in 20 seconds"),
+        (300.0, "in 5 minutes"),
+        (86400.0, "in 24 hours"),
+    ],
 )
 def test_a_rate_limit_says_for_how_long(seconds: float | None, words: str) -> None:
     found = error_from_reply(429, {}, b"{}", retry_after=seconds)
@@ -255,9 +477,10 @@ def all_kinds() -> list[type[ResponsesError]]:
     return [kind for kind in kinds if kind is not ResponsesError]
 
 
+@pytest.mark.seed("S3-15")
 def test_every_error_has_one_sentence_of_its_own() -> None:
     sentences = [kind.sentence for kind in all_kinds()]
-    assert len(sentences) == 17
+    assert len(sentences) == 18
     assert len(set(sentences)) == len(sentences)
     for sentence in sentences:
         assert sentence[0].isupper()
@@ -287,8 +510,8 @@ JSON = st.recursive(
 )
 
 
+@thorough
 @given(st.integers(300, 599), JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=50))
-@hypothesis_settings(max_examples=200)
 def test_no_body_raises(status: int, body: bytes) -> None:
     found = error_from_reply(status, {}, body)
     assert found.user_message
