@@ -5,68 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from . import arithmetic, calls, pictures, showcase, titles, wishes
-from .documents import Document, Sentence, Unreadable, from_pages, from_text, pages_sent_as_text, read
-from .intake import BLOB
+from . import arithmetic, calls, pictures, reasoning, schemas, showcase, titles, wishes
+from .bench import Bench
+from .documents import Document, Sentence, Unreadable, from_pages, from_text, read
+from .intake import Asked
 from .language import language_of
-from .narration import Answer, Musing, Piece, Speech, estimate_tokens
+from .narration import Answer, estimate_tokens
 from .passages import Passage, find
 from .phrases import phrase
-from .store import Blob
+from .pieces import Piece, Speech
 from .summarise import Wanted, key_terms, summarise
+from .talk import Attached, Talk, listen
 from .wires import Json
 
 PASTED_CHARACTERS = 600  # from here on, a text behind "summarize:" is a document of its own
 IMAGE_TOKENS = 255
 QUOTED_CHARACTERS = 1200
-
-
-@dataclass(frozen=True)
-class Attached:
-    name: str
-    blob: Blob | None
-    """None for an image behind an address, which is not fetched."""
-    is_image: bool
-    pages: tuple[str, ...] = ()
-    """Of a document that came as text, from a client whose provider takes no PDF."""
-
-
-@dataclass
-class Said:
-    """What one side said in one go, with what came attached."""
-
-    role: str
-    text: str = ""
-    files: list[Attached] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Talk:
-    instructions: str
-    said: list[Said]
-    outputs: list[tuple[str, str]]
-    """Name and output of the functions that were called since the person last spoke."""
-    tools: list[Json]
-    tool_choice: Any
-
-    @property
-    def current(self) -> Said:
-        return self.said[-1] if self.said and self.said[-1].role == "user" else Said("user")
-
-    @property
-    def earlier(self) -> list[Said]:
-        return self.said[:-1] if self.said and self.said[-1].role == "user" else self.said
-
-    @property
-    def question(self) -> str:
-        return self.current.text.strip()
-
-    @property
-    def earlier_questions(self) -> list[str]:
-        return [said.text.strip() for said in self.earlier if said.role == "user" and said.text.strip()]
 
 
 @dataclass(frozen=True)
@@ -77,67 +33,18 @@ class Reply:
     closing: str | None = "closing"
 
 
-def think(body: Json, items: list[Json]) -> Answer:
-    """Work out the answer to a request. `items` is the whole conversation, oldest first."""
-    talk = _talk(body, items)
-    pieces = _pieces(talk, body)
-    if (body.get("reasoning") or {}).get("summary"):
-        pieces = [Musing(_musing(talk)), *pieces]
-    return Answer(tuple(pieces), _input_tokens(body, talk))
+def think(asked: Asked, bench: Bench) -> Answer:
+    """Work out the answer to a request."""
+    talk = listen(asked.body, asked.items)
+    pieces = _pieces(talk, asked.body)
+    musing = reasoning.muse(asked.body, _thoughts(talk), bench.seal)
+    return Answer((musing, *pieces) if musing else tuple(pieces), input_tokens(asked.body, talk))
 
 
-def _talk(body: Json, items: Iterable[Json]) -> Talk:
-    said: list[Said] = []
-    instructions = [body.get("instructions") or ""]
-    names: dict[str, str] = {}
-    outputs: list[tuple[str, str]] = []
-    for item in items:
-        if item["type"] == "function_call":
-            names[item["call_id"]] = item["name"]
-        elif item["type"] == "function_call_output":
-            outputs.append((names.get(item["call_id"], "function"), _output_text(item["output"])))
-        elif item["type"] == "message" and item["role"] in ("system", "developer"):
-            instructions.append(_text(item["content"]))
-        elif item["type"] == "message":
-            outputs = []
-            if not said or said[-1].role != item["role"]:
-                said.append(Said(item["role"]))
-            own_words = [part for part in item["content"] if _as_text(part) is None]
-            said[-1].text = "\n\n".join(filter(None, (said[-1].text, _text(own_words))))
-            said[-1].files += _files(item["content"])
-    return Talk(
-        "\n".join(filter(None, instructions)), said, outputs, body.get("tools") or [], body.get("tool_choice") or "auto"
-    )
-
-
-def _text(parts: Iterable[Json]) -> str:
-    return "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
-
-
-def _output_text(output: str | list[Json]) -> str:
-    return output if isinstance(output, str) else _text(output)
-
-
-def _files(parts: Iterable[Json]) -> list[Attached]:
-    files = []
-    for part in parts:
-        if part["type"] == "input_image":
-            files.append(Attached("image", part.get(BLOB), True))
-        elif part["type"] == "input_file":
-            blob = part[BLOB]
-            files.append(Attached(part.get("filename") or "file", blob, _is_picture(blob)))
-        elif (document := _as_text(part)) is not None:
-            files.append(document)
-    return files
-
-
-def _as_text(part: Json) -> Attached | None:
-    sent = pages_sent_as_text(part["text"]) if part["type"] == "input_text" else None
-    return Attached(sent[0], None, False, sent[1]) if sent else None
-
-
-def _is_picture(blob: Blob) -> bool:
-    return blob.media_type.startswith("image/")
+def _thoughts(talk: Talk) -> list[str]:
+    documents, _ = _open(talk.current.files or _latest(talk, is_image=False))
+    named = [(escaped(name), document) for name, document in documents]
+    return reasoning.thoughts(named, [str(tool.get("name") or tool["type"]) for tool in talk.tools])
 
 
 # What to answer
@@ -147,16 +54,20 @@ def _pieces(talk: Talk, body: Json) -> list[Piece]:
     if titles.ASKED.search(talk.instructions):
         return [Speech(_title(talk))]
     if not talk.outputs:
-        call = calls.wanted_call(talk.question, talk.tools, talk.tool_choice)
-        if call is not None:
-            return [call]
+        wanted = calls.wanted_calls(talk)
+        if wanted:
+            return list(wanted)
     language = _language(talk)
     reply = Reply(calls.tell_outputs(talk.outputs)) if talk.outputs else _reply(talk, language)
     shape = (body.get("text") or {}).get("format") or {}
     if shape.get("type") in ("json_object", "json_schema"):
-        return [Speech(_as_json(shape, reply.text))]
-    closing = f"\n\n*{phrase(reply.closing, language)}*" if reply.closing else ""
-    return [Speech(reply.text + closing)]
+        return [Speech(_as_json(shape, talk.question, reply.text))]
+    return [Speech(closed(reply.text, reply.closing, language))]
+
+
+def closed(text: str, closing: str | None, language: str) -> str:
+    """The text with the line under it that says who wrote it."""
+    return f"{text}\n\n*{phrase(closing, language)}*" if closing else text
 
 
 def _language(talk: Talk) -> str:
@@ -452,35 +363,14 @@ def _excerpt(text: str, characters: int) -> str:
     return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"
 
 
-def _as_json(shape: Json, text: str) -> str:
-    """The answer in the JSON that was asked for; a schema gets the text in each of its strings."""
-    properties = (shape.get("schema") or {}).get("properties")
-    if not isinstance(properties, dict) or not properties:
-        return json.dumps({"answer": text}, ensure_ascii=False)
-    empty: dict[Any, Any] = {"number": 0, "integer": 0, "boolean": False, "array": [], "object": {}, "null": None}
-    filled = {}
-    for name, kind in properties.items():
-        kind = kind if isinstance(kind, dict) else {}
-        choices = kind.get("enum")
-        filled[name] = choices[0] if choices else empty.get(str(kind.get("type")), text)
+def _as_json(shape: Json, question: str, text: str) -> str:
+    """The answer in the JSON that was asked for."""
+    source = schemas.Source(question, text)
+    filled = schemas.fill(shape["schema"], source) if shape["type"] == "json_schema" else {"answer": text}
     return json.dumps(filled, ensure_ascii=False)
 
 
-def _musing(talk: Talk) -> str:
-    files = talk.current.files or _latest(talk, is_image=False)
-    documents, _ = _open(files)
-    if not documents:
-        return "**Reading the question**\n\nNo document is attached, so the question itself decides the answer."
-    read_ = "; ".join(
-        f"{escaped(name)}: {document.page_count} pages, {len(document.sentences)} sentences"
-        for name, document in documents
-    )
-    return (
-        f"**Reading the documents**\n\n{read_}. The sentences are weighed against each other and against the question."
-    )
-
-
-def _input_tokens(body: Json, talk: Talk) -> int:
+def input_tokens(body: Json, talk: Talk) -> int:
     texts = [talk.instructions, *(said.text for said in talk.said), *(output for _, output in talk.outputs)]
     if talk.tools:
         texts.append(json.dumps(talk.tools))

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from .answer import think
+from .bench import Bench
 from .framing import Framing, for_wire
 from .intake import Asked, parse, public_item, take_in
 from .multipart import BadForm, FormTooLarge, read_form
@@ -74,6 +75,7 @@ class OfflineEngine:
         self.pace_seconds = pace_seconds
         self.delta_characters = delta_characters
         self.store = Store()
+        self.bench = Bench(self.store)
         self._key = key
         self._models = models
         self._background: set[asyncio.Task[None]] = set()
@@ -109,7 +111,7 @@ class OfflineEngine:
             raise unauthorized(self.wire)
 
     def accept(self, raw: bytes) -> Asked:
-        return take_in(parse(raw), self.wire, self.store, self._models)
+        return take_in(parse(raw), self.wire, self.store, self.bench.seal, self._models)
 
     def model_names(self) -> tuple[str, ...]:
         return self._models or (MODEL,)
@@ -117,7 +119,7 @@ class OfflineEngine:
     def prepare(self, asked: Asked, pace_seconds: float) -> tuple[Kept, Narrator]:
         kept = Kept(new_payload(asked), asked.new_items, asked.previous)
         narrator = Narrator(
-            kept.payload, self.wire, partial(think, asked.body, asked.items), pace_seconds, self.delta_characters
+            kept.payload, self.wire, partial(think, asked, self.bench), pace_seconds, self.delta_characters
         )
         return kept, narrator
 

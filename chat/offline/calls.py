@@ -7,10 +7,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from . import schemas
 from .language import terms
-from .narration import Call
+from .options import is_chosen
+from .pieces import Call
+from .talk import Talk
 from .wires import Json
 
+MAX_CALLS = 8  # at once
 _VERBS = frozenset(
     [
         "get",
@@ -32,74 +36,73 @@ _VERBS = frozenset(
         "function",
     ]
 )
-_PLACE = re.compile(r"\b(?:in|for|of|at|to|from|about)\s+((?:[A-Z][\w’'-]*)(?:[\s,]+[A-Z][\w’'-]*)*)")
+_PLACE = re.compile(
+    r"\b(?:in|for|of|at|to|from|about)\s+((?:[A-Z][\w’'-]*)(?:(?:[\s,]+|\s+(?:and|und|et|y)\s+)[A-Z][\w’'-]*)*)"
+)
 _QUOTED = re.compile(r"[\"“„«「']([^\"”“»」']{1,200})[\"”“»」']")
 
 
-def wanted_call(question: str, tools: Sequence[Json], choice: Any) -> Call | None:
-    """The call that the question asks for, or that `tool_choice` demands; None when none is meant."""
-    functions = [tool for tool in tools if tool.get("type") == "function" and isinstance(tool.get("name"), str)]
-    if choice == "none" or not functions:
-        return None
-    if isinstance(choice, dict) and choice.get("type") == "function":
-        chosen = next((tool for tool in functions if tool["name"] == choice.get("name")), None)
-    else:
-        chosen = _named(question, functions) or _meant(question, functions)
-        if chosen is None and choice == "required":
-            chosen = functions[0]
-    return Call(chosen["name"], json.dumps(_arguments(question, chosen), ensure_ascii=False)) if chosen else None
+def wanted_calls(talk: Talk) -> list[Call]:
+    """The calls that the question asks for, or that `tool_choice` demands; none when none is meant."""
+    functions = [tool for tool in allowed(talk.tools, talk.tool_choice) if tool["type"] == "function"]
+    if not functions:
+        return []
+    chosen = _named(talk.question, functions) or _meant(talk.question, functions)
+    if not chosen and must_call(talk.tool_choice):
+        chosen = functions[:1]
+    asked = [Call(tool["name"], text) for tool in chosen for text in _arguments(talk.question, tool)]
+    return asked[: MAX_CALLS if talk.parallel else 1]
 
 
-def _named(question: str, functions: Sequence[Json]) -> Json | None:
-    found = [tool for tool in functions if re.search(rf"(?<![\w-]){re.escape(tool['name'])}(?![\w-])", question)]
-    return max(found, key=lambda tool: len(tool["name"]), default=None)
+def allowed(tools: Sequence[Json], choice: Any) -> list[Json]:
+    """The tools that `tool_choice` leaves to choose from."""
+    if choice == "none":
+        return []
+    if not isinstance(choice, dict):
+        return list(tools)
+    chosen = choice["tools"] if choice["type"] == "allowed_tools" else [choice]
+    return [tool for tool in tools if any(is_chosen(tool, entry) for entry in chosen if isinstance(entry, dict))]
 
 
-def _meant(question: str, functions: Sequence[Json]) -> Json | None:
-    """A function all of whose telling words ("weather" of get_weather) stand in the question."""
+def must_call(choice: Any) -> bool:
+    if isinstance(choice, dict):
+        choice = "required" if choice["type"] != "allowed_tools" else choice["mode"]
+    return bool(choice == "required")
+
+
+def _named(question: str, functions: Sequence[Json]) -> list[Json]:
+    """Those whose name stands in the question, in its order."""
+    found = {tool["name"]: re.search(rf"(?<![\w-]){re.escape(tool['name'])}(?![\w-])", question) for tool in functions}
+    places = {name: match.start() for name, match in found.items() if match}
+    return sorted((tool for tool in functions if tool["name"] in places), key=lambda tool: places[tool["name"]])
+
+
+def _meant(question: str, functions: Sequence[Json]) -> list[Json]:
+    """Functions all of whose telling words ("weather" of get_weather) stand in the question."""
     said = set(terms(question))
-    for tool in functions:
-        spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", tool["name"]).replace("_", " ").replace("-", " ")
-        telling = {term for word in spaced.split() if word.lower() not in _VERBS for term in terms(word)}
-        if telling and telling <= said:
-            return tool
-    return None
+    return [tool for tool in functions if (telling := telling_words(tool["name"])) and telling <= said]
 
 
-def _arguments(question: str, tool: Json) -> Json:
+def telling_words(name: str) -> set[str]:
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name).replace("_", " ").replace("-", " ")
+    return {term for word in spaced.split() if word.lower() not in _VERBS for term in terms(word)}
+
+
+def _arguments(question: str, tool: Json) -> list[str]:
+    """The arguments of each call of one function: a question about two places asks twice."""
     given = _json_object(question)
     if given is not None:
-        return given
+        return [json.dumps(given, ensure_ascii=False)]
     schema = tool.get("parameters") or {}
-    properties = schema.get("properties") or {}
-    required = schema.get("required") or []
-    values = [match[1] for match in _QUOTED.finditer(question)] + [match[1] for match in _PLACE.finditer(question)]
-    numbers = re.findall(r"-?\d+(?:\.\d+)?", question)
-    arguments: Json = {}
-    for name in required:
-        kind = properties.get(name, {})
-        kind = kind if isinstance(kind, dict) else {}
-        arguments[name] = _value(kind, values, numbers, question)
-    return arguments
-
-
-def _value(kind: Json, values: list[str], numbers: list[str], question: str) -> Any:
-    choices = kind.get("enum")
-    if isinstance(choices, list) and choices:
-        return next((choice for choice in choices if str(choice).lower() in question.lower()), choices[0])
-    names = kind.get("type")
-    name = names[0] if isinstance(names, list) and names else names
-    match name:
-        case "integer" | "number":
-            value = float(numbers.pop(0)) if numbers else 0.0
-            return int(value) if name == "integer" or value.is_integer() else value
-        case "boolean":
-            return True
-        case "array":
-            return []
-        case "object":
-            return {}
-    return values.pop(0) if values else question.strip()
+    places = [match[1] for match in _PLACE.finditer(question)]
+    quoted = [match[1] for match in _QUOTED.finditer(question)]
+    places = [place for found in places for place in re.split(r"\s+(?:and|und|et|y)\s+", found)]
+    several = len(places) > 1 and not quoted and len(schema.get("required") or ()) == 1
+    filled = [
+        schemas.fill(schema, schemas.Source(question, question, yes=True, only_required=True, values=values))
+        for values in ([[place] for place in places] if several else [[*quoted, *places]])
+    ]
+    return list(dict.fromkeys(json.dumps(arguments, ensure_ascii=False) for arguments in filled))
 
 
 def _json_object(text: str) -> Json | None:

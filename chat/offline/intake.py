@@ -9,10 +9,13 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from .history import all_items, settle
+from .options import check_options
+from .seal import Seal
 from .store import Blob, Kept, Store, new_id
 from .wires import Json, Wire, WireError, bad_value, unknown_file, unknown_model, unknown_previous
 
@@ -69,19 +72,17 @@ def parse(raw: bytes) -> Json:
     return body
 
 
-def take_in(body: Json, wire: Wire, store: Store, models: tuple[str, ...] | None) -> Asked:
+def take_in(body: Json, wire: Wire, store: Store, seal: Seal, models: tuple[str, ...] | None) -> Asked:
     """Check a create request in the order in which a server would complain."""
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise bad_value("model", "Missing required parameter: 'model'.", "missing_required_parameter")
     if models is not None and model not in models:
         raise unknown_model(wire, model)
-    _check_options(body, wire)
+    check_options(body, wire)
     previous = _previous(body, wire, store)
-    new_items = _items(body, wire, store)
-    items = [item for link in previous.chain() for item in _all_items(link)] if previous else []
-    items += new_items
-    _check_calls(items)
+    earlier = [item for link in previous.chain() for item in all_items(link)] if previous else []
+    new_items, items = settle(_items(body, wire, store), earlier, store, seal)
     return Asked(
         body=body,
         model=model,
@@ -110,81 +111,6 @@ def _public_part(part: Json, with_images: bool) -> Json:
         encoded = base64.b64encode(blob.path.read_bytes()).decode()
         shown["image_url"] = f"data:{blob.media_type};base64,{encoded}"
     return shown
-
-
-def _all_items(kept: Kept) -> Iterator[Json]:
-    yield from kept.new_items
-    yield from kept.payload["output"]
-
-
-def _check_options(body: Json, wire: Wire) -> None:
-    kinds: dict[str, tuple[type, ...]] = {
-        "stream": (bool,),
-        "store": (bool,),
-        "background": (bool,),
-        "instructions": (str,),
-        "previous_response_id": (str,),
-        "max_output_tokens": (int,),
-        "temperature": (int, float),
-        "top_p": (int, float),
-        "tools": (list,),
-        "metadata": (dict,),
-        "text": (dict,),
-        "reasoning": (dict,),
-        "include": (list,),
-    }
-    for name, allowed in kinds.items():
-        value = body.get(name)
-        wrong = isinstance(value, bool) and bool not in allowed
-        if value is not None and (wrong or not isinstance(value, allowed)):
-            expected = " or ".join(kind.__name__ for kind in allowed)
-            raise bad_value(name, f"Invalid type for '{name}': expected {expected}.", "invalid_type")
-    if body.get("max_output_tokens") is not None and body["max_output_tokens"] < 16:
-        raise bad_value(
-            "max_output_tokens",
-            "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16.",
-            "integer_below_min_value",
-        )
-    for name, top in (("temperature", 2), ("top_p", 1)):
-        if body.get(name) is not None and not 0 <= body[name] <= top:
-            raise bad_value(name, f"Invalid '{name}': expected a value between 0 and {top}.", "decimal_out_of_range")
-    _check_tools(body)
-    _check_format(body)
-    if body.get("background") and not wire.stateful:
-        raise bad_value("background", "Unsupported parameter: 'background'.", "unsupported_parameter")
-    if body.get("background") and body.get("store") is False:
-        raise bad_value("background", "Background mode requires 'store' to be true.")
-
-
-def _check_tools(body: Json) -> None:
-    for index, tool in enumerate(body.get("tools") or ()):
-        if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
-            text = f"Missing required parameter: 'tools[{index}].type'."
-            raise bad_value(f"tools[{index}].type", text, "missing_required_parameter")
-        if tool["type"] == "function":
-            _require_text(tool, "name", f"tools[{index}]")
-            if tool.get("parameters") is not None:
-                _check_schema(tool["parameters"], f"tools[{index}].parameters")
-
-
-def _check_format(body: Json) -> None:
-    shape = (body.get("text") or {}).get("format")
-    if shape is None:
-        return
-    if not isinstance(shape, dict) or shape.get("type") not in ("text", "json_object", "json_schema"):
-        raise bad_value(
-            "text.format", "Invalid value: 'text.format'. Supported types are: text, json_object, json_schema."
-        )
-    if shape["type"] == "json_schema":
-        _check_schema(shape.get("schema"), "text.format.schema")
-
-
-def _check_schema(schema: Any, param: str) -> None:
-    """As far as the engine reads a schema: an object with named properties and a list of required names."""
-    required = schema.get("required") if isinstance(schema, dict) else 0
-    names = required is None or (isinstance(required, list) and all(isinstance(name, str) for name in required))
-    if not names or not isinstance(schema.get("properties") or {}, dict):
-        raise bad_value(param, f"Invalid schema for '{param}'.", "invalid_schema")
 
 
 def _previous(body: Json, wire: Wire, store: Store) -> Kept | None:
@@ -221,25 +147,41 @@ def _item(item: Any, param: str, wire: Wire, store: Store) -> Json:
         supported = ", ".join(f"'{name}'" for name in ITEM_PREFIXES)
         raise bad_value(f"{param}.type", f"Invalid value: '{kind}'. Supported values are: {supported}.")
     known = {**item, "type": kind}
-    if kind == "message":
-        known = _message(known, param, wire, store)
-    elif kind == "function_call_output" and isinstance(known.get("output"), list):
-        known["output"] = _parts(known["output"], f"{param}.output", wire, store)
-    elif kind == "function_call":
-        for name in ("call_id", "name", "arguments"):
-            _require_text(known, name, param)
-    if kind == "function_call_output":
-        _require_text(known, "call_id", param)
-        if not isinstance(known.get("output"), (str, list)):
-            raise bad_value(f"{param}.output", f"Missing required parameter: '{param}.output'.")
-    known.setdefault("id", new_id(ITEM_PREFIXES[kind]))
+    if not isinstance(known.get("id"), str):
+        known["id"] = new_id(ITEM_PREFIXES[kind])
+    match kind:
+        case "message":
+            return _message(known, param, wire, store)
+        case "function_call":
+            for name in ("call_id", "name", "arguments"):
+                _require_text(known, name, param)
+        case "function_call_output":
+            _require_text(known, "call_id", param)
+            if isinstance(known.get("output"), list):
+                known["output"] = _parts(known["output"], f"{param}.output", wire, store)
+            elif not isinstance(known.get("output"), str):
+                raise _missing(f"{param}.output")
+        case "reasoning" if not isinstance(known.get("summary"), list) and not wire.lean:
+            raise _missing(f"{param}.summary")
+        case "mcp_approval_request":
+            for name in ("name", "server_label"):
+                _require_text(known, name, param)
+        case "mcp_approval_response":
+            _require_text(known, "approval_request_id", param)
+            if not isinstance(known.get("approve"), bool):
+                raise _missing(f"{param}.approve")
+        case "item_reference" if not isinstance(item.get("id"), str):
+            raise _missing(f"{param}.id")
     return known
 
 
 def _require_text(item: Json, name: str, param: str) -> None:
     if not isinstance(item.get(name), str):
-        text = f"Missing required parameter: '{param}.{name}'."
-        raise bad_value(f"{param}.{name}", text, "missing_required_parameter")
+        raise _missing(f"{param}.{name}")
+
+
+def _missing(param: str) -> WireError:
+    return bad_value(param, f"Missing required parameter: '{param}'.", "missing_required_parameter")
 
 
 def _message(item: Json, param: str, wire: Wire, store: Store) -> Json:
@@ -356,20 +298,3 @@ def _image_type(data: bytes) -> str | None:
         "image/webp": lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP",
     }
     return next((name for name, fits in signs.items() if fits(data[:16])), None)
-
-
-def _check_calls(items: Iterable[Json]) -> None:
-    """Every call has its output and every output its call, or a model could not go on."""
-    open_calls: dict[str, None] = {}
-    seen: set[str] = set()
-    for item in items:
-        if item["type"] == "function_call":
-            open_calls[item["call_id"]] = None
-            seen.add(item["call_id"])
-        elif item["type"] == "function_call_output":
-            if item["call_id"] not in seen:
-                text = f"No tool call found for function call output with call_id {item['call_id']}."
-                raise bad_value("input", text)
-            open_calls.pop(item["call_id"], None)
-    if open_calls:
-        raise bad_value("input", f"No tool output found for function call {next(iter(open_calls))}.")

@@ -70,7 +70,7 @@ async def test_a_response_has_every_field_that_strict_readers_ask_for(ask: Ask) 
     assert isinstance(response["completed_at"], int)
     usage = response["usage"]
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"] > 0
-    assert usage["input_tokens_details"] == {"cached_tokens": 0}
+    assert usage["input_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0}
     assert usage["output_tokens_details"] == {"reasoning_tokens": 0}
 
 
