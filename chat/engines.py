@@ -2,7 +2,8 @@
 
 Providers come from environment variables (`sync_environment` makes rows of them at each start), from
 the admin, or, where there is none, from the embedded engine. A row names the variable that holds the
-key; the value is read here, at the moment a client is made, and goes no further than the request.
+key; the value is read here, at the moment a client is made, and goes no further than the request. Where
+there is no key, tokens of Entra ID take its place (`entra`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ import os
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TypedDict
 
 import httpx
+from django.conf import settings
 from django.db import transaction
 
+from chat.entra import EntraCredential
 from chat.models import Deployment, Provider
 from chat.offline.transport import OfflineTransport
 from chat.responses.client import Client, Endpoint
@@ -27,10 +32,13 @@ OFFLINE_URL = "http://offline.invalid/v1/"
 OFFLINE_MODEL = "embedded"
 
 _https: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, httpx.AsyncClient]] = weakref.WeakKeyDictionary()
+_credentials: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, EntraCredential]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class KeyMissing(ResponsesError):
-    """The variable that a provider names is not set in this process."""
+    """The variable that a provider names is not set in this process, or holds what no provider may see."""
 
     sentence = "This model is not fully set up: its key is missing. Ask the operator of this chat."
 
@@ -42,10 +50,12 @@ class EnvironmentProvider:
     name: str
     dialect: str
     base_url: str
+    auth: Provider.Auth
     key_variable: str
     models: tuple[str, ...]
     url_variable: str
     models_variable: str
+    token_scope: str = ""
 
 
 def dialect_of(provider: Provider) -> Dialect:
@@ -53,22 +63,63 @@ def dialect_of(provider: Provider) -> Dialect:
     return DIALECTS[provider.dialect].with_overrides(provider.capabilities or {})
 
 
-def client_for(provider: Provider) -> Client:
-    """A client on this event loop's connections. Raises KeyMissing."""
+def client_for(provider: Provider, deployment: Deployment | None = None) -> Client:
+    """A client on this event loop's connections. Raises KeyMissing.
+
+    With a deployment, the requests also carry what it says in headers: which deployment makes its images.
+    """
     dialect = dialect_of(provider)
     if provider.source == Provider.Source.EMBEDDED:
         return Client(Endpoint(OFFLINE_URL, dialect, None, {}), _http("offline"))
-    base_url = normalise_base_url(dialect, provider.base_url)
-    return Client(Endpoint(base_url, dialect, _key(provider), dict(provider.extra_headers or {})), _http("network"))
+    endpoint = Endpoint(
+        normalise_base_url(dialect, provider.base_url),
+        dialect,
+        key=_key(provider) if provider.auth == Provider.Auth.KEY else None,
+        headers=_headers(provider, deployment, dialect),
+        credential=_credential(provider, dialect) if provider.auth == Provider.Auth.ENTRA else None,
+    )
+    return Client(endpoint, _http("network"))
 
 
-def _key(provider: Provider) -> str | None:
-    if provider.auth == Provider.Auth.NONE:
-        return None
-    key = os.environ.get(provider.key_variable, "").strip()
+def may_hold_key(name: str) -> bool:
+    """Whether this variable may be named by a provider.
+
+    Its value goes to an address that staff type in, who would otherwise read the whole environment by it.
+    """
+    return any(fnmatchcase(name, pattern) for pattern in settings.PROVIDER_KEY_VARIABLES)
+
+
+def _key(provider: Provider) -> str:
+    variable = provider.key_variable
+    if not variable:
+        raise KeyMissing(f"provider {provider.name!r} names no environment variable for its key")
+    # What the environment itself describes, the operator has named.
+    if provider.source != Provider.Source.ENVIRONMENT and not may_hold_key(variable):
+        raise KeyMissing(
+            f"provider {provider.name!r}: environment variable {variable!r} is not among PROVIDER_KEY_VARIABLES"
+        )
+    key = os.environ.get(variable, "").strip()
     if not key:
-        raise KeyMissing(f"provider {provider.name!r}: environment variable {provider.key_variable!r} is not set")
+        raise KeyMissing(f"provider {provider.name!r}: environment variable {variable!r} is not set")
     return key
+
+
+def _headers(provider: Provider, deployment: Deployment | None, dialect: Dialect) -> dict[str, str]:
+    headers = dict(provider.extra_headers or {})
+    if deployment is not None and deployment.image_deployment and dialect.image_deployment_header:
+        headers[dialect.image_deployment_header] = deployment.image_deployment
+    return headers
+
+
+def _credential(provider: Provider, dialect: Dialect) -> EntraCredential:
+    """One for each scope: all providers of a process sign in as the same identity."""
+    scope = provider.token_scope or dialect.token_scope
+    if not scope:
+        raise KeyMissing(f"provider {provider.name!r} uses Entra ID, and neither it nor its dialect has a token scope")
+    credentials = _credentials.setdefault(asyncio.get_running_loop(), {})
+    if scope not in credentials:
+        credentials[scope] = EntraCredential(scope)
+    return credentials[scope]
 
 
 def _http(kind: str) -> httpx.AsyncClient:
@@ -81,8 +132,11 @@ def _http(kind: str) -> httpx.AsyncClient:
 
 async def close() -> None:
     """Close this loop's connections, at shutdown and at the end of a test."""
-    for http in _https.pop(asyncio.get_running_loop(), {}).values():
+    loop = asyncio.get_running_loop()
+    for http in _https.pop(loop, {}).values():
         await http.aclose()
+    for credential in _credentials.pop(loop, {}).values():
+        await credential.close()
 
 
 # Rows from the environment
@@ -107,45 +161,79 @@ def sync_environment(environ: Mapping[str, str] = os.environ) -> None:
 
 
 def environment_providers(environ: Mapping[str, str]) -> list[EnvironmentProvider]:
-    """What the variables describe. A group counts when its endpoint or key and its models are there."""
+    """What the variables describe. A group counts when its endpoint or key is there. ValueError is a sentence."""
     found = []
     if environ.get("AZURE_OPENAI_ENDPOINT"):
         found.append(
             EnvironmentProvider(
-                "Azure OpenAI",
-                "azure",
-                environ["AZURE_OPENAI_ENDPOINT"],
-                "AZURE_OPENAI_API_KEY",
-                _names(environ.get("AZURE_OPENAI_DEPLOYMENTS", "")),
-                "AZURE_OPENAI_ENDPOINT",
-                "AZURE_OPENAI_DEPLOYMENTS",
+                name="Azure OpenAI",
+                dialect="azure",
+                base_url=environ["AZURE_OPENAI_ENDPOINT"],
+                **_key_or_tokens(environ, "AZURE_OPENAI"),
+                models=_names(environ.get("AZURE_OPENAI_DEPLOYMENTS", "")),
+                url_variable="AZURE_OPENAI_ENDPOINT",
+                models_variable="AZURE_OPENAI_DEPLOYMENTS",
+            )
+        )
+    if environ.get("FOUNDRY_ENDPOINT"):
+        found.append(
+            EnvironmentProvider(
+                name="Microsoft Foundry",
+                dialect="foundry",
+                base_url=environ["FOUNDRY_ENDPOINT"],
+                **_key_or_tokens(environ, "FOUNDRY"),
+                models=_names(environ.get("FOUNDRY_MODELS", "")),
+                url_variable="FOUNDRY_ENDPOINT",
+                models_variable="FOUNDRY_MODELS",
             )
         )
     if environ.get("OPENAI_API_KEY"):
         found.append(
             EnvironmentProvider(
-                "OpenAI",
-                "openai",
-                environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1/",
-                "OPENAI_API_KEY",
-                _names(environ.get("OPENAI_MODELS", "gpt-5-mini,gpt-5,gpt-4.1")),
-                "OPENAI_BASE_URL",
-                "OPENAI_MODELS",
+                name="OpenAI",
+                dialect="openai",
+                base_url=environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1/",
+                auth=Provider.Auth.KEY,
+                key_variable="OPENAI_API_KEY",
+                models=_names(environ.get("OPENAI_MODELS", "gpt-5-mini,gpt-5,gpt-4.1")),
+                url_variable="OPENAI_BASE_URL",
+                models_variable="OPENAI_MODELS",
             )
         )
     if environ.get("RESPONSES_BASE_URL"):
+        has_key = bool(environ.get("RESPONSES_API_KEY"))
         found.append(
             EnvironmentProvider(
-                environ.get("RESPONSES_NAME", "").strip() or "Responses API",
-                environ.get("RESPONSES_DIALECT") or "generic",
-                environ["RESPONSES_BASE_URL"],
-                "RESPONSES_API_KEY" if environ.get("RESPONSES_API_KEY") else "",
-                _names(environ.get("RESPONSES_MODELS", "")),
-                "RESPONSES_BASE_URL",
-                "RESPONSES_MODELS",
+                name=environ.get("RESPONSES_NAME", "").strip() or "Responses API",
+                dialect=environ.get("RESPONSES_DIALECT") or "generic",
+                base_url=environ["RESPONSES_BASE_URL"],
+                auth=Provider.Auth.KEY if has_key else Provider.Auth.NONE,
+                key_variable="RESPONSES_API_KEY" if has_key else "",
+                models=_names(environ.get("RESPONSES_MODELS", "")),
+                url_variable="RESPONSES_BASE_URL",
+                models_variable="RESPONSES_MODELS",
             )
         )
     return found
+
+
+class _Auth(TypedDict):
+    auth: Provider.Auth
+    key_variable: str
+    token_scope: str
+
+
+def _key_or_tokens(environ: Mapping[str, str], group: str) -> _Auth:
+    """How a group of Azure's signs in: by a key unless it says `entra`."""
+    variable = f"{group}_AUTH"
+    match environ.get(variable, "").strip().lower():
+        case "" | "key":
+            return {"auth": Provider.Auth.KEY, "key_variable": f"{group}_API_KEY", "token_scope": ""}
+        case "entra":
+            scope = environ.get(f"{group}_TOKEN_SCOPE", "").strip()
+            return {"auth": Provider.Auth.ENTRA, "key_variable": "", "token_scope": scope}
+        case other:
+            raise ValueError(f"{variable} is {other!r}. Set it to key or entra.")
 
 
 def _names(value: str) -> tuple[str, ...]:
@@ -171,6 +259,9 @@ def _sync_provider(spec: EnvironmentProvider) -> None:
     if not spec.models:
         raise ValueError(f"{spec.name} has an endpoint but no models. Set {spec.models_variable} to their names.")
     _refuse_long("RESPONSES_NAME", spec.name, Provider)
+    _refuse_long(
+        f"{spec.url_variable.removesuffix('_ENDPOINT')}_TOKEN_SCOPE", spec.token_scope, Provider, "token_scope"
+    )
     for name in spec.models:
         _refuse_long(spec.models_variable, name, Deployment)
     try:
@@ -182,8 +273,9 @@ def _sync_provider(spec: EnvironmentProvider) -> None:
         defaults={
             "dialect": spec.dialect,
             "base_url": base_url,
-            "auth": Provider.Auth.KEY if spec.key_variable else Provider.Auth.NONE,
+            "auth": spec.auth,
             "key_variable": spec.key_variable,
+            "token_scope": spec.token_scope,
             "source": Provider.Source.ENVIRONMENT,
             "enabled": True,
         },
@@ -193,10 +285,10 @@ def _sync_provider(spec: EnvironmentProvider) -> None:
     provider.deployments.exclude(name__in=spec.models).update(enabled=False, is_default=False)
 
 
-def _refuse_long(variable: str, name: str, model: type[Provider | Deployment]) -> None:
-    most = model._meta.get_field("name").max_length or 0
-    if len(name) > most:
-        raise ValueError(f"{variable} has a name of {len(name)} characters; {most} fit.")
+def _refuse_long(variable: str, value: str, model: type[Provider | Deployment], field: str = "name") -> None:
+    most: int = getattr(model._meta.get_field(field), "max_length", None) or 0
+    if len(value) > most:
+        raise ValueError(f"{variable} has a {field.replace('_', ' ')} of {len(value)} characters; {most} fit.")
 
 
 def _sync_embedded() -> None:

@@ -277,6 +277,12 @@ LOGGING = {
 
 # The chat
 
+# Which variables a provider made in the admin may name as its key: names, or patterns with *. The value goes to an
+# address that staff choose, so nothing else of this server's secrets may be among them.
+PROVIDER_KEY_VARIABLES = tuple(
+    name.strip() for name in env.str("PROVIDER_KEY_VARIABLES", "*_API_KEY").split(",") if name.strip()
+)
+
 TURNS_PER_PAGE = 20
 CONVERSATIONS_PER_PAGE = 40
 QUESTION_MAX_CHARACTERS = 200_000

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pytest_django import Settings
 
 from chat import engines
 from chat.engines import KeyMissing, client_for, sync_environment
@@ -22,6 +23,11 @@ AZURE = {
     "AZURE_OPENAI_DEPLOYMENTS": "chat, mini",
 }
 OPENAI = {"OPENAI_API_KEY": "sk-secret"}
+FOUNDRY = {
+    "FOUNDRY_ENDPOINT": "https://team.services.ai.azure.com/api/projects/lab",
+    "FOUNDRY_API_KEY": "foundry-secret",
+    "FOUNDRY_MODELS": "Phi-4",
+}
 GENERIC = {"RESPONSES_BASE_URL": "http://127.0.0.1:9000", "RESPONSES_MODELS": "local"}
 
 
@@ -50,6 +56,27 @@ class TestEnvironment:
         row = Provider.objects.get(name="Azure OpenAI")
         assert (row.dialect, row.base_url) == ("azure", "https://team.openai.azure.com/openai/v1/")
         assert (row.auth, row.key_variable, row.source) == ("key", "AZURE_OPENAI_API_KEY", "environment")
+
+    def test_foundry(self) -> None:
+        sync_environment(FOUNDRY)
+        assert offered() == ["Microsoft Foundry: Phi-4"]
+        row = Provider.objects.get(name="Microsoft Foundry")
+        assert row.base_url == "https://team.services.ai.azure.com/api/projects/lab/openai/v1/"
+        assert (row.dialect, row.auth, row.key_variable) == ("foundry", "key", "FOUNDRY_API_KEY")
+
+    @pytest.mark.seed("S0-6")
+    @pytest.mark.parametrize(
+        ("variables", "name"), [(AZURE, "Azure OpenAI"), (FOUNDRY, "Microsoft Foundry")], ids=["azure", "foundry"]
+    )
+    @pytest.mark.parametrize("scope", ["", "https://ai.azure.com/.default"])
+    def test_tokens_of_entra_id_in_the_place_of_a_key(self, variables: dict[str, str], name: str, scope: str) -> None:
+        group = next(iter(variables)).removesuffix("_ENDPOINT")
+        sync_environment({**variables, f"{group}_AUTH": " Entra ", f"{group}_TOKEN_SCOPE": scope})
+        row = Provider.objects.get(name=name)
+        assert (row.auth, row.key_variable, row.token_scope) == ("entra", "", scope)
+        sync_environment(variables)
+        row.refresh_from_db()
+        assert (row.auth, row.key_variable, row.token_scope) == ("key", f"{group}_API_KEY", "")
 
     def test_openai_needs_only_its_key(self) -> None:
         sync_environment(OPENAI)
@@ -82,7 +109,7 @@ class TestEnvironment:
         assert offered() == ["Azure OpenAI: chat", "Azure OpenAI: my model"]
 
     def test_no_key_is_stored(self) -> None:
-        sync_environment({**AZURE, **OPENAI, **GENERIC, "RESPONSES_API_KEY": "other-secret"})
+        sync_environment({**AZURE, **FOUNDRY, **OPENAI, **GENERIC, "RESPONSES_API_KEY": "other-secret"})
         assert "secret" not in str(everything())
 
 
@@ -161,6 +188,12 @@ class TestRefused:
             ({**GENERIC, "RESPONSES_BASE_URL": "http://u:p@host/"}, r"^RESPONSES_BASE_URL: .* holds credentials"),
             ({**AZURE, **GENERIC, "RESPONSES_NAME": "Azure OpenAI"}, r"^RESPONSES_NAME is 'Azure OpenAI', as another"),
             ({**GENERIC, "RESPONSES_NAME": "Embedded engine"}, r"^RESPONSES_NAME is 'Embedded engine', as another"),
+            ({**AZURE, "AZURE_OPENAI_AUTH": "aad"}, r"^AZURE_OPENAI_AUTH is 'aad'. Set it to key or entra\.$"),
+            ({**FOUNDRY, "FOUNDRY_MODELS": ""}, r"Set FOUNDRY_MODELS to their names\.$"),
+            (
+                {**FOUNDRY, "FOUNDRY_AUTH": "entra", "FOUNDRY_TOKEN_SCOPE": "x" * 201},
+                r"^FOUNDRY_TOKEN_SCOPE has a token scope of 201 characters; 200 fit\.$",
+            ),
             ({**GENERIC, "RESPONSES_NAME": "x" * 101}, r"^RESPONSES_NAME has a name of 101 characters; 100 fit\.$"),
             ({**GENERIC, "RESPONSES_MODELS": "a," + "x" * 201}, r"^RESPONSES_MODELS has a name of 201 characters; 200"),
         ],
@@ -188,13 +221,13 @@ class TestRefused:
 class TestClient:
     @pytest.fixture
     def provider(self, monkeypatch: pytest.MonkeyPatch) -> Provider:
-        monkeypatch.setenv("LAB_KEY", " lab-secret \n")
+        monkeypatch.setenv("LAB_API_KEY", " lab-secret \n")
         return make_deployment(provider="Lab").provider
 
     async def test_the_key_is_read_when_it_is_needed(self, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-        provider.key_variable = "LAB_KEY"
+        provider.key_variable = "LAB_API_KEY"
         assert client_for(provider).endpoint.key == "lab-secret"
-        monkeypatch.setenv("LAB_KEY", "another")
+        monkeypatch.setenv("LAB_API_KEY", "another")
         assert client_for(provider).endpoint.key == "another"
         await engines.close()
 
@@ -202,17 +235,87 @@ class TestClient:
     async def test_a_missing_key_is_said_without_its_name_to_people_and_with_it_to_operators(
         self, provider: Provider, monkeypatch: pytest.MonkeyPatch, value: str | None
     ) -> None:
-        provider.key_variable = "LAB_KEY"
-        monkeypatch.delenv("LAB_KEY") if value is None else monkeypatch.setenv("LAB_KEY", value)
+        provider.key_variable = "LAB_API_KEY"
+        monkeypatch.delenv("LAB_API_KEY") if value is None else monkeypatch.setenv("LAB_API_KEY", value)
         with pytest.raises(KeyMissing) as missing:
             client_for(provider)
         assert "Ask the operator" in missing.value.user_message
-        assert "LAB_KEY" not in missing.value.user_message
-        assert "'LAB_KEY' is not set" in str(missing.value)
+        assert "LAB_API_KEY" not in missing.value.user_message
+        assert "'LAB_API_KEY' is not set" in str(missing.value)
+
+    async def test_a_provider_that_names_no_variable_is_told_so(self, provider: Provider) -> None:
+        with pytest.raises(KeyMissing, match="names no environment variable"):
+            client_for(provider)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["SECRET_KEY", "DJANGO_SECRET_KEY", "DATABASE_URL", "AWS_SECRET_ACCESS_KEY", "AZURE_CLIENT_SECRET", "PATH", ""],
+    )
+    async def test_a_provider_cannot_carry_off_another_secret(
+        self, provider: Provider, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        assert not engines.may_hold_key(name)
+        if name and name != "PATH":
+            monkeypatch.setenv(name, "do-not-tell")
+        provider.key_variable = name
+        with pytest.raises(KeyMissing) as refused:
+            client_for(provider)
+        assert "do-not-tell" not in str(refused.value)
+        if name:
+            assert f"'{name}' is not among PROVIDER_KEY_VARIABLES" in str(refused.value)
+
+    async def test_the_operator_says_which_variables_hold_keys(
+        self, provider: Provider, monkeypatch: pytest.MonkeyPatch, settings: Settings
+    ) -> None:
+        monkeypatch.setenv("LAB_TOKEN", "lab-token")
+        provider.key_variable = "LAB_TOKEN"
+        assert not engines.may_hold_key("LAB_TOKEN")
+        assert engines.may_hold_key("LAB_API_KEY")
+        settings.PROVIDER_KEY_VARIABLES = ("LAB_*",)
+        assert client_for(provider).endpoint.key == "lab-token"
+        assert not engines.may_hold_key("OPENAI_API_KEY")
+        # What the environment describes, the operator has named already.
+        provider.source, provider.key_variable = Provider.Source.ENVIRONMENT, "OPENAI_API_KEY"
+        monkeypatch.setenv("OPENAI_API_KEY", "sk")
+        assert client_for(provider).endpoint.key == "sk"
+        await engines.close()
+
+    async def test_entra_id_takes_the_place_of_the_key(self, provider: Provider) -> None:
+        provider.auth, provider.dialect, provider.key_variable = Provider.Auth.ENTRA, "azure", "LAB_API_KEY"
+        endpoint = client_for(provider).endpoint
+        assert endpoint.key is None
+        assert repr(endpoint.credential) == "EntraCredential('https://cognitiveservices.azure.com/.default')"
+        assert client_for(provider).endpoint.credential is endpoint.credential
+        provider.token_scope = "https://ai.azure.com/.default"
+        assert repr(client_for(provider).endpoint.credential) == "EntraCredential('https://ai.azure.com/.default')"
+        await engines.close()
+
+    async def test_entra_id_without_a_scope_is_told_to_the_operator(self, provider: Provider) -> None:
+        provider.auth = Provider.Auth.ENTRA
+        with pytest.raises(KeyMissing, match="neither it nor its dialect has a token scope"):
+            client_for(provider)
+
+    @pytest.mark.seed("S1-31")
+    @pytest.mark.parametrize(
+        ("dialect", "makes_images", "sent"),
+        [
+            ("azure", "gpt-image-1", {"X-Team": "blue", "x-ms-oai-image-generation-deployment": "gpt-image-1"}),
+            ("azure", "", {"X-Team": "blue"}),
+            ("openai", "gpt-image-1", {"X-Team": "blue"}),
+        ],
+    )
+    async def test_the_deployment_that_makes_images_is_named_where_the_dialect_has_a_header(
+        self, dialect: str, makes_images: str, sent: dict[str, str]
+    ) -> None:
+        provider = Provider(dialect=dialect, base_url="http://lab.test/", auth="none", extra_headers={"X-Team": "blue"})
+        deployment = Deployment(provider=provider, name="chat", image_deployment=makes_images)
+        assert client_for(provider, deployment).endpoint.headers == sent
+        assert client_for(provider).endpoint.headers == {"X-Team": "blue"}
+        await engines.close()
 
     async def test_a_provider_without_credentials_needs_none(self, provider: Provider) -> None:
         provider.auth = Provider.Auth.NONE
-        provider.key_variable = "LAB_KEY"
+        provider.key_variable = "LAB_API_KEY"
         assert client_for(provider).endpoint.key is None
         await engines.close()
 
