@@ -6,14 +6,16 @@ The client opens and closes the reply; here it is read. A whole body is read her
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import httpx
 
 from .errors import BadStream, ConnectionLost, ResponsesError, TimedOut, request_id_of
 from .events import Event, Failure, Terminal, event_from_frame
-from .sse import ServerSentEvent, SSEDecoder
+from .sse import LIMITS, Limits, ServerSentEvent, SSEDecoder
+from .transport import READ, Read
 
 MAX_ERROR_BYTES = 64 * 1024
 ERROR_BODY_SECONDS = 10.0
@@ -21,29 +23,39 @@ ERROR_BODY_SECONDS = 10.0
 LINGER_SECONDS = 0.2
 # After an `error` event: how long `response.failed` may take to follow.
 AFTER_FAILURE_SECONDS = 5.0
+UNPACKED_BYTES = (
+    64 * 1024
+)  # of a compressed body, at a time: a kilobyte may hold a megabyte, and each of its bytes another
 
 
-async def events_of(response: httpx.Response) -> AsyncGenerator[Event, None]:
-    decoder = SSEDecoder()
+async def events_of(
+    response: httpx.Response, after: int | None = None, limits: Limits = LIMITS
+) -> AsyncGenerator[Event, None]:
+    """The events of a stream. With `after`, those that follow it: there are servers that begin anew."""
+    decoder = SSEDecoder(limits)
     patience: float | None = None
-    async with aclosing(_chunks(response)) as chunks:
-        while True:
-            chunk = await _next(chunks, patience)
-            for frame in decoder.feed(chunk) if chunk is not None else decoder.flush():
-                if frame.data.strip() == "[DONE]":
-                    await _linger(chunks)
+    try:
+        async with _reading(response) as read:
+            while True:
+                chunk = await read() if patience is None else await _read_for(patience, read)
+                for frame in decoder.feed(chunk) if chunk else decoder.flush():
+                    event = _event(frame, cut_off=not chunk)
+                    if event is None:
+                        if frame.data.strip() == "[DONE]":
+                            await _linger(read)
+                            return
+                        continue
+                    if after is None or event.sequence_number is None or event.sequence_number > after:
+                        yield event
+                    if isinstance(event, Terminal):
+                        await _linger(read)
+                        return
+                    if isinstance(event, Failure):
+                        patience = AFTER_FAILURE_SECONDS
+                if not chunk:
                     return
-                event = _event(frame, cut_off=chunk is None)
-                if event is None:
-                    continue
-                yield event
-                if isinstance(event, Terminal):
-                    await _linger(chunks)
-                    return
-                if isinstance(event, Failure):
-                    patience = AFTER_FAILURE_SECONDS
-            if chunk is None:
-                return
+    except httpx.HTTPError as error:
+        raise broken(error, response) from error
 
 
 def _event(frame: ServerSentEvent, *, cut_off: bool) -> Event | None:
@@ -55,56 +67,82 @@ def _event(frame: ServerSentEvent, *, cut_off: bool) -> Event | None:
         raise
 
 
-async def _next(chunks: AsyncGenerator[bytes, None], patience: float | None) -> bytes | None:
-    """The next bytes; None at the end, or when there was only so much patience left."""
-    if patience is None:
-        return await anext(chunks, None)
-    try:
-        async with asyncio.timeout(patience):
-            return await anext(chunks, None)
-    except (TimeoutError, ResponsesError):
-        return None
+async def _read_for(seconds: float, read: Read) -> bytes:
+    """The next bytes; none at the end, and none when they do not come in time."""
+    with suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(seconds):
+            return await read()
+    return b""
 
 
-async def _linger(chunks: AsyncGenerator[bytes, None]) -> None:
+async def _linger(read: Read) -> None:
     """Wait a moment for the end of the reply: a connection that was read to its end can carry the next request."""
-    with suppress(TimeoutError, ResponsesError):
+    with suppress(TimeoutError, httpx.HTTPError, BadStream):
         async with asyncio.timeout(LINGER_SECONDS):
-            async for _ in chunks:
+            while await read():
                 pass
-
-
-async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """The body as it comes in. Without compression, past httpx's decoders: they cost more than the parsing."""
-    decode = "content-encoding" in response.headers or response.is_stream_consumed  # a mock's reply was read already
-    body = response.aiter_bytes() if decode else response.aiter_raw()
-    try:
-        async for chunk in body:
-            yield chunk
-    except httpx.HTTPError as error:
-        raise broken(error, response) from error
 
 
 async def read_whole(response: httpx.Response, limit: int) -> bytes:
     data = bytearray()
-    async with aclosing(_chunks(response)) as chunks:
-        async for chunk in chunks:
-            data += chunk
-            if len(data) > limit:
-                raise BadStream(f"a reply larger than {limit} bytes", request_id=request_id_of(response.headers))
+    try:
+        async with _reading(response) as read:
+            while chunk := await read():
+                data += chunk
+                if len(data) > limit:
+                    raise BadStream(f"a reply larger than {limit} bytes", request_id=request_id_of(response.headers))
+    except httpx.HTTPError as error:
+        raise broken(error, response) from error
     return bytes(data)
 
 
 async def read_error(response: httpx.Response) -> bytes:
     """The beginning of an error's body; what breaks or dawdles here must not hide the status."""
     data = bytearray()
-    with suppress(TimeoutError, ResponsesError):
-        async with asyncio.timeout(ERROR_BODY_SECONDS), aclosing(_chunks(response)) as chunks:
-            async for chunk in chunks:
+    with suppress(TimeoutError, httpx.HTTPError, BadStream):
+        async with asyncio.timeout(ERROR_BODY_SECONDS), _reading(response) as read:
+            while len(data) < MAX_ERROR_BYTES and (chunk := await read()):
                 data += chunk
-                if len(data) >= MAX_ERROR_BYTES:
-                    break
     return bytes(data[:MAX_ERROR_BYTES])
+
+
+@asynccontextmanager
+async def _reading(response: httpx.Response) -> AsyncIterator[Read]:
+    """What reads the body as it comes in; it returns b"" at the end.
+
+    Past httpx's layers where the transport has a way: they cost as much as the parsing.
+    """
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding == "identity" and READ in response.extensions:
+        yield response.extensions[READ]
+        return
+    if response.is_stream_consumed:  # a mock's reply
+        body = response.aiter_bytes()
+    elif encoding == "identity":
+        body = response.aiter_raw()
+    else:
+        body = _unpacked(response.aiter_raw(), encoding, response)
+    async with aclosing(body):  # type: ignore[type-var]
+        yield lambda: anext(body, b"")
+
+
+async def _unpacked(body: AsyncIterator[bytes], encoding: str, response: httpx.Response) -> AsyncIterator[bytes]:
+    """A compressed body, a little at a time whatever it grows to."""
+    request_id = request_id_of(response.headers)
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise BadStream(f"a reply compressed as {encoding[:50]!r}, which was not asked for", request_id=request_id)
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)  # either of both
+    try:
+        async for packed in body:
+            while not unpack.eof:
+                data = unpack.decompress(packed, UNPACKED_BYTES)
+                if data:
+                    yield data
+                packed = unpack.unconsumed_tail
+                if not packed and len(data) < UNPACKED_BYTES:
+                    break
+    except zlib.error as error:
+        raise BadStream(f"a reply that does not unpack: {error}", request_id=request_id) from error
 
 
 def broken(error: httpx.HTTPError, response: httpx.Response) -> ResponsesError:

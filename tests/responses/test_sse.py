@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chat.responses.errors import BadStream
-from chat.responses.sse import ServerSentEvent, SSEDecoder
+from chat.responses.sse import Limits, ServerSentEvent, SSEDecoder
 from tests.responses.wire import NAMES, frames_of, recording
 
 AWKWARD = (
@@ -70,21 +70,21 @@ def test_bytes_that_are_no_utf8_are_replaced() -> None:
 
 
 def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
-    decoder = SSEDecoder(max_frame_bytes=1000)
+    decoder = SSEDecoder(Limits(line=1000))
     for _ in range(10):
         decoder.feed(b"x" * 100)
-    with pytest.raises(BadStream, match="larger than 1000 bytes"):
+    with pytest.raises(BadStream, match="a line of the stream longer than 1000 bytes"):
         decoder.feed(b"x")
 
 
 def test_a_frame_of_endless_lines_is_refused() -> None:
-    decoder = SSEDecoder(max_frame_bytes=10_000)
-    with pytest.raises(BadStream):
+    decoder = SSEDecoder(Limits(frame=10_000))
+    with pytest.raises(BadStream, match="an event of the stream larger than 10000 bytes"):
         decoder.feed(b"data:\n" * 1000)
 
 
 def test_frames_below_the_limit_pass_however_many() -> None:
-    decoder = SSEDecoder(max_frame_bytes=1000)
+    decoder = SSEDecoder(Limits(line=1000, frame=1000))
     assert sum(len(decoder.feed(b"data: " + b"x" * 500 + b"\n\n")) for _ in range(100)) == 100
 
 
