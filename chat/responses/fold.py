@@ -3,9 +3,9 @@
 Rules of the fold, for streams of every dialect:
 1. A delta for an unknown item or part creates it.
 2. `done` values override what the deltas added up to; an empty one overrides nothing that was shown.
-3. The terminal event's output, where it has one, overrides everything.
+3. The terminal event's output, where it has one, overrides everything, but what was shown and is not in it stays.
 4. A stream that ends without a terminal event leaves `terminal_seen` False; what to do is the caller's business.
-5. Unknown events change nothing.
+5. Unknown events change nothing, and neither does one that a restored draft took in before it was stored.
 
 Time is linear in the stream: text is kept in pieces, and joined when somebody reads it.
 """
@@ -73,8 +73,8 @@ _FIELDS = ("arguments", "input", "code")
 class Change:
     """What one event changed.
 
-    `item` is the position in `draft.items`, or RESPONSE. `part` is the content index, or the summary index of a
-    reasoning summary. `delta` is text that was appended; None says: read it again. A change of kind "item" may also
+    `item` is the position in `draft.items`, or RESPONSE. `part` is the position among the parts of the item's content,
+    or of its summary. `delta` is text that was appended; None says: read it again. A change of kind "item" may also
     have moved the items behind it, and one of kind "status" on RESPONSE may have replaced all of them.
     """
 
@@ -91,8 +91,7 @@ class Pieces:
     __slots__ = ("_half", "_pieces")
 
     def __init__(self, text: str = "") -> None:
-        self._pieces = [text] if text else []
-        self._half = ""
+        self.become(text)
 
     def append(self, delta: str) -> str:
         """Append, and return what can be shown now: a trailing half waits for its other half."""
@@ -101,6 +100,10 @@ class Pieces:
         if delta:
             self._pieces.append(delta)
         return delta
+
+    def become(self, text: str) -> None:
+        self._pieces = [text] if text else []
+        self._half = ""
 
     def __str__(self) -> str:
         if len(self._pieces) > 1:
@@ -119,11 +122,15 @@ class Pieces:
 
 
 class DraftPart:
-    """One part of a message or of reasoning: its wire shape, and its text apart."""
+    """One part of a message or of reasoning: its wire shape, and its text apart.
 
-    __slots__ = ("_shape", "pieces", "target")
+    `position` is its place in the list on the wire; its index may be another, where a server begins to count at 1.
+    """
 
-    def __init__(self, shape: Mapping[str, Any]) -> None:
+    __slots__ = ("_shape", "pieces", "position", "target")
+
+    def __init__(self, shape: Mapping[str, Any], position: int = 0) -> None:
+        self.position = position
         self._shape = dict(shape)
         if isinstance(shape.get("annotations"), list):
             self._shape["annotations"] = list(shape["annotations"])
@@ -206,6 +213,11 @@ class DraftItem:
     def status(self, value: str) -> None:
         self._shape["status"] = value
 
+    @property
+    def text(self) -> str:
+        """What a message says, its refusals included."""
+        return "".join(self.content[index].text for index in sorted(self.content))
+
     def get(self, name: str) -> Any:
         """Another field of the item, as it came: `name`, `call_id`, `server_label`, `results`, …"""
         return str(self.fields[name]) if name in self.fields else self._shape.get(name)
@@ -213,28 +225,44 @@ class DraftItem:
     def adopt(self, shape: Mapping[str, Any]) -> None:
         """Become this item; keep those texts that it leaves out or empty, for they were shown."""
         self._shape = dict(shape)
-        self.content = _parts(shape.get("content")) or self.content
-        self.summary = _parts(shape.get("summary")) or self.summary
+        self.content = _parts(shape.get("content"), self.content)
+        self.summary = _parts(shape.get("summary"), self.summary)
         for name in _FIELDS:
             if isinstance(value := shape.get(name), str) and (value or not self.fields.get(name)):
                 self.fields[name] = Pieces(value)
 
     def pieces_of(self, target: Target, index: int | None) -> tuple[int, Pieces]:
-        """The text of this target, created if need be, and its place."""
+        """The text of this target, created if need be, and the position of its part."""
         if target not in _PART_TYPES:
             return 0, self.fields.setdefault(target.value, Pieces())
-        parts = self.summary if target is Target.SUMMARY else self.content
+        part = self.part_of(target, index)
+        return part.position, part.pieces
+
+    def part_of(self, target: Target, index: int | None) -> DraftPart:
+        """The part of this target at this index, or the last one of it; created if need be."""
+        parts = self.parts_of(target)
         if index is None:
             index = next((key for key in reversed(parts) if parts[key].target is target), len(parts))
-        if index not in parts or parts[index].target is not target:
-            parts[index] = _empty_part(target)
-        return index, parts[index].pieces
+        part = parts.get(index)
+        if part is None or part.target is not target:
+            part = self.put(parts, index, _empty_part(target))
+        return part
 
-    def replace_text(self, target: Target, index: int, text: str) -> None:
-        if target not in _PART_TYPES:
-            self.fields[target.value] = Pieces(text)
-            return
-        (self.summary if target is Target.SUMMARY else self.content)[index].pieces = Pieces(text)
+    def parts_of(self, target: Target | None) -> dict[int, DraftPart]:
+        return self.summary if target is Target.SUMMARY else self.content
+
+    def put(self, parts: dict[int, DraftPart], index: int, part: DraftPart) -> DraftPart:
+        """Put the part at its index, in place of the one that is there."""
+        if index in parts:
+            part.position = parts[index].position
+        elif not parts or index > max(parts):
+            part.position = len(parts)
+        else:
+            part.position = sum(key < index for key in parts)
+            for key, other in parts.items():
+                other.position += key > index
+        parts[index] = part
+        return part
 
     def to_wire(self) -> dict[str, Any]:
         wire = dict(self._shape)
@@ -263,6 +291,7 @@ class Draft:
         self.terminal_seen = False
         self._by_id: dict[str, DraftItem] = {}
         self._by_index: dict[int, DraftItem] = {}
+        self._taken_in = -1  # the last sequence number before this draft was stored
 
     @classmethod
     def from_response(cls, payload: Mapping[str, Any]) -> Draft:
@@ -274,10 +303,14 @@ class Draft:
 
     @classmethod
     def restore(cls, response_id: str, output: Iterable[Mapping[str, Any]], cursor: int | None) -> Draft:
-        """A draft as it was stored in the middle of its stream; further events continue it."""
+        """A draft as it was stored in the middle of its stream; the events behind its cursor continue it.
+
+        Those up to the cursor change nothing, should the server send them again.
+        """
         draft = cls()
         draft.response_id = response_id
         draft.cursor = cursor
+        draft._taken_in = -1 if cursor is None else cursor
         draft._replace_items(list(output))
         return draft
 
@@ -288,8 +321,11 @@ class Draft:
     def apply(self, event: Event) -> Change | None:
         """Take in one event. None when nothing changed that somebody could see."""
         number = event.sequence_number
-        if number is not None and (self.cursor is None or number > self.cursor):
-            self.cursor = number
+        if number is not None:
+            if number <= self._taken_in:
+                return None
+            if self.cursor is None or number > self.cursor:
+                self.cursor = number
         match event:
             case Delta():
                 return self._append(event)
@@ -303,9 +339,9 @@ class Draft:
                 return self._move_on(event)
             case AnnotationAdded():
                 item = self._find(("message",), event.item_id, event.output_index)
-                index, _ = item.pieces_of(Target.TEXT, event.index)
-                item.content[index].annotate(event.annotation_index, event.annotation)
-                return Change(item.position, index, "item", None)
+                part = item.part_of(Target.TEXT, event.index)
+                part.annotate(event.annotation_index, event.annotation)
+                return Change(item.position, part.position, "item", None)
             case Terminal():
                 return self._finish(event)
             case Snapshot():
@@ -343,8 +379,8 @@ class Draft:
         item = self.items[change.item]
         if change.target not in _PART_TYPES:
             return str(item.fields.get(change.target.value, ""))
-        part = (item.summary if change.target is Target.SUMMARY else item.content).get(change.part)
-        return part.text if part is not None else ""
+        parts = item.parts_of(change.target).values()
+        return next((part.text for part in parts if part.position == change.part), "")
 
     def function_calls(self) -> list[dict[str, Any]]:
         """The calls of our own functions, which the next request has to answer, all of them."""
@@ -377,34 +413,34 @@ class Draft:
 
     def _append(self, event: Delta) -> Change | None:
         item = self._find(_item_types(event), event.item_id, event.output_index)
-        index, pieces = item.pieces_of(event.target, event.index)
+        position, pieces = item.pieces_of(event.target, event.index)
         shown = pieces.append(event.delta)
-        return Change(item.position, index, _KINDS[event.target], shown, event.target) if shown else None
+        return Change(item.position, position, _KINDS[event.target], shown, event.target) if shown else None
 
     def _replace(self, event: Whole) -> Change | None:
         item = self._find(_item_types(event), event.item_id, event.output_index)
-        index, pieces = item.pieces_of(event.target, event.index)
+        position, pieces = item.pieces_of(event.target, event.index)
         if event.value == str(pieces) or (pieces and not event.value):
             return None
-        item.replace_text(event.target, index, event.value)
-        return Change(item.position, index, _KINDS[event.target], None, event.target)
+        pieces.become(event.value)
+        return Change(item.position, position, _KINDS[event.target], None, event.target)
 
     def _part_event(self, event: PartEvent) -> Change | None:
         target = Target.SUMMARY if event.summary else _TARGET_OF_PART.get(str(event.part.get("type")))
         types = ("reasoning",) if target in (Target.SUMMARY, Target.REASONING) else ("message",)
         item = self._find(types, event.item_id, event.output_index)
-        parts = item.summary if event.summary else item.content
+        parts = item.parts_of(target)
         index = event.index
         if index is None:
             index = max(len(parts) - 1, 0) if event.done else len(parts)
         old, new = parts.get(index), DraftPart(event.part)
         if old is not None and old.pieces and not new.pieces and new.target in (old.target, None):
             return None  # announced late, or closed without its text: what was shown stays
-        parts[index] = new
+        item.put(parts, index, new)
         if old is not None and old.target is new.target and old.text == new.text:
             return None
         kind = _KINDS[new.target] if new.target is not None else "item"
-        return Change(item.position, index, kind, None, new.target)
+        return Change(item.position, new.position, kind, None, new.target)
 
     # Items
 
@@ -434,13 +470,15 @@ class Draft:
     def _open_item_at(self, output_index: int | None, item_type: str, *, announced: bool) -> DraftItem | None:
         """The item of that type that still grows there.
 
-        What is announced beside one that has a name is another item, even where a gateway numbers all of them 0.
+        What is announced beside one that has a name is another item, even where a gateway numbers all of them 0; and
+        where nothing is numbered, what has another name is.
         """
         if output_index is not None:
             item = self._by_index.get(output_index)
         else:
             item = next((item for item in reversed(self.items) if not item.done), None)
-        if item is None or item.done or item.type != item_type or (announced and item.is_named):
+        is_another = announced or output_index is None
+        if item is None or item.done or item.type != item_type or (is_another and item.is_named):
             return None
         return item
 
@@ -505,19 +543,32 @@ class Draft:
         status = said if event.status == "completed" and said in TERMINAL else event.status
         self._take_facts(event.response, status)
         self.terminal_seen = True
+        self._close_items("completed" if status == "completed" else "incomplete")
         if output := _objects(event.response.get("output")):
-            if status != "completed":
-                output += self._missing_from(output)
-            self._replace_items(output)
-        else:
-            self._close_items("completed" if status == "completed" else "incomplete")
+            self._replace_items(self._with_what_was_shown(output, status))
         return Change(RESPONSE, 0, "status", None)
 
-    def _missing_from(self, output: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Items that were shown and that a response which failed or was cut leaves out."""
-        self._close_items("incomplete")
-        known = {item.get("id") for item in output}
-        return [item.to_wire() for item in self.items if item.id is not None and item.id not in known]
+    def _with_what_was_shown(self, output: list[Mapping[str, Any]], status: str) -> list[Mapping[str, Any]]:
+        """The items of the last word; and between them those that it leaves out.
+
+        A response that failed or was cut leaves out what it had begun. Ollama leaves out what the model said before it
+        called a function, and there only a message is worth keeping whose text is said nowhere else.
+        """
+        same = _paired(self.items, output)
+        said = "\n".join(DraftItem(shape, None, 0).text for shape in output if shape.get("type") == "message")
+        whole = list(output)
+        left_out: dict[int, list[Mapping[str, Any]]] = {}  # by the number of the item that they stand behind
+        last = -1
+        for item in self.items:
+            if item.position in same:
+                last = same[item.position]
+                item.adopt(output[last])
+                whole[last] = item.to_wire()
+            elif item.text not in said if item.type == "message" else status != "completed":
+                left_out.setdefault(last, []).append(item.to_wire())
+        for number in sorted(left_out, reverse=True):
+            whole[number + 1 : number + 1] = left_out[number]
+        return whole
 
     def _close_items(self, status: str) -> None:
         for item in self.items:
@@ -546,10 +597,43 @@ def _item_types(event: Delta | Whole) -> tuple[str, ...]:
     return ("mcp_call",) if event.type.startswith("response.mcp_") else _ITEM_TYPES[event.target]
 
 
-def _parts(value: Any) -> dict[int, DraftPart]:
+def _parts(value: Any, shown: Mapping[int, DraftPart]) -> dict[int, DraftPart]:
+    """The parts of a list on the wire; those that were shown stay when there are none, and texts when they are empty."""
     if isinstance(value, str) and value:
         value = [{"type": "output_text", "text": value, "annotations": []}]
-    return dict(enumerate(DraftPart(part) for part in _objects(value)))
+    parts = {position: DraftPart(part, position) for position, part in enumerate(_objects(value))}
+    for index, old in shown.items():
+        new = parts.get(index)
+        if new is not None and new.target is old.target and not new.pieces:
+            new.pieces = old.pieces
+    return parts or dict(shown)
+
+
+def _paired(items: list[DraftItem], output: list[Mapping[str, Any]]) -> dict[int, int]:
+    """Which item of the last word each shown one is, as positions in both.
+
+    The same id or call_id says so, else type and order: vLLM makes up new ids for its last word.
+    """
+    named: dict[tuple[str, Any], int] = {}
+    by_type: dict[str, list[int]] = {}
+    for number, shape in enumerate(output):
+        item_type = str(shape.get("type", ""))
+        by_type.setdefault(item_type, []).append(number)
+        for name in ("id", "call_id"):
+            if isinstance(value := shape.get(name), str) and value:
+                named.setdefault((item_type, value), number)
+    same: dict[int, int] = {}
+    taken: set[int] = set()
+    for item in items:
+        found = named.get((item.type, item.id), named.get((item.type, item.get("call_id"))))
+        if found is not None and found not in taken:
+            taken.add(found)
+            same[item.position] = found
+    free = {item_type: iter([n for n in numbers if n not in taken]) for item_type, numbers in by_type.items()}
+    for item in items:
+        if item.position not in same and (number := next(free.get(item.type, iter(())), -1)) >= 0:
+            same[item.position] = number
+    return same
 
 
 def _empty_part(target: Target) -> DraftPart:
