@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import json
 import logging
+import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, MutableMapping
@@ -15,10 +18,12 @@ from urllib.parse import parse_qs
 
 from .answer import think
 from .bench import Bench
+from .faults import BadFault, Deed, Fault, HungUp, Over, Script, Stall, Status, refuse, spoiled, status_reply
 from .framing import Framing, for_wire
 from .intake import Asked, parse, public_item, take_in
 from .multipart import BadForm, FormTooLarge, read_form
 from .narration import Narrator
+from .refusals import fitted
 from .store import MAX_FILE_BYTES, EventLog, Kept, Store, new_id
 from .wires import (
     MODEL,
@@ -27,7 +32,9 @@ from .wires import (
     Wire,
     WireError,
     bad_value,
+    expired_token,
     unauthorized,
+    unknown_address,
     unknown_file,
     unknown_response,
 )
@@ -38,11 +45,15 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-PREFIXES = ("/openai/v1", "/v1")
+# OpenAI's address and Azure's, a Foundry project's, and the older one of a project, which names its version instead.
+ADDRESS = re.compile(
+    r"(?:/v1|(?:/api/projects/[^/]+)?/openai/v1|(?P<dated>/api/projects/[^/]+/openai))/(?P<rest>.+)", re.DOTALL
+)
 MAX_BODY_BYTES = 80 * 1024 * 1024  # a file of 50 MB in base64, and room for the rest
 THREAD_BYTES = 256 * 1024  # larger bodies are decoded in a thread, so that other streams go on
 CHUNK_BYTES = 64 * 1024
 TERMINAL = ("completed", "incomplete", "failed", "cancelled")
+MAX_HEADER_SCRIPTS = 1_000
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 
 
@@ -53,14 +64,25 @@ def create_app(
     delta_characters: int = 5,
     key: str | None = None,
     models: Iterable[str] | None = None,
+    store: bool = False,
+    lag_seconds: float = 0.0,
+    faults: Iterable[Fault | str] = (),
+    faults_from_header: bool = False,
 ) -> OfflineEngine:
-    """Make an engine that speaks as `dialect`: openai, azure or ofox.
+    """Make an engine that speaks as `dialect`, one of WIRES.
 
-    `pace_seconds` is the pause before each delta. With a `key`, requests without it get 401. With `models`,
-    every other model name gets 404; without, any name is served.
+    `pace_seconds` is the pause before each delta, `lag_seconds` the one before the first byte of a reply. With a
+    `key`, requests without it get 401. With `models`, every other model name gets 404; without, any name is served.
+    `store` makes a server keep responses that does so only on request (ValueError: it never does). `faults` go wrong
+    in their order, see `faults`; with `faults_from_header` a request may bring its own in `x-engine-fault`.
     """
     names = None if models is None else tuple(models)
-    return OfflineEngine(WIRES[dialect], pace_seconds, delta_characters, key, names)
+    wire = WIRES[dialect].storing() if store else WIRES[dialect]
+    engine = OfflineEngine(wire, pace_seconds, delta_characters, key, names)
+    engine.lag_seconds = lag_seconds
+    engine.faults = Script(faults)
+    engine.faults_from_header = faults_from_header
+    return engine
 
 
 class Gone(Exception):
@@ -76,6 +98,10 @@ class OfflineEngine:
         self.delta_characters = delta_characters
         self.store = Store()
         self.bench = Bench(self.store)
+        self.lag_seconds = 0.0
+        self.faults = Script()
+        self.faults_from_header = False
+        self._header_scripts: dict[str, Script] = {}
         self._key = key
         self._models = models
         self._background: set[asyncio.Task[None]] = set()
@@ -104,20 +130,33 @@ class OfflineEngine:
     def check_key(self, headers: dict[str, str]) -> None:
         if self._key is None:
             return
-        given = headers.get("authorization", "").removeprefix("Bearer ").strip()
-        if self.wire.name == "azure":
-            given = headers.get("api-key") or given
-        if not secrets.compare_digest(given.encode(), self._key.encode()):
+        bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
+        given = (headers.get("api-key") if self.wire.api_key_header else None) or bearer
+        if secrets.compare_digest(given.encode(), self._key.encode()):
+            return
+        expires = _expiry_of_token(given) if self.wire.api_key_header else None
+        if expires is None:
             raise unauthorized(self.wire)
+        if expires <= time.time():
+            raise expired_token(self.wire)
+
+    def header_script(self, text: str) -> Script:
+        """The faults that a request's header names; requests with the same header share them, as tries of one do."""
+        if text not in self._header_scripts:
+            if len(self._header_scripts) >= MAX_HEADER_SCRIPTS:
+                del self._header_scripts[next(iter(self._header_scripts))]
+            self._header_scripts[text] = Script([text])
+        return self._header_scripts[text]
 
     def accept(self, raw: bytes) -> Asked:
-        return take_in(parse(raw), self.wire, self.store, self.bench.seal, self._models)
+        return take_in(fitted(parse(raw), self.wire), self.wire, self.store, self.bench.seal, self._models)
 
     def model_names(self) -> tuple[str, ...]:
         return self._models or (MODEL,)
 
     def prepare(self, asked: Asked, pace_seconds: float) -> tuple[Kept, Narrator]:
-        kept = Kept(new_payload(asked), asked.new_items, asked.previous)
+        model = MODEL if self.wire.own_model_name else asked.model
+        kept = Kept(new_payload(asked, model), asked.new_items, asked.previous)
         narrator = Narrator(
             kept.payload, self.wire, partial(think, asked, self.bench), pace_seconds, self.delta_characters
         )
@@ -151,7 +190,20 @@ class OfflineEngine:
             await asyncio.wait({kept.task})
 
 
-def new_payload(asked: Asked) -> Json:
+def _expiry_of_token(token: str) -> float | None:
+    """When a token of the form of Microsoft Entra's expires; None: it is none. Nobody's signature is checked here."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, binascii.Error):
+        return None
+    expires = claims.get("exp") if isinstance(claims, dict) else None
+    return float(expires) if isinstance(expires, int | float) else None
+
+
+def new_payload(asked: Asked, model: str) -> Json:
     """The Response object with every field that a strict reader asks for."""
     body = asked.body
     reasoning = body.get("reasoning") or {}
@@ -163,7 +215,7 @@ def new_payload(asked: Asked) -> Json:
         "completed_at": None,
         "status": "queued" if asked.background else "in_progress",
         "background": asked.background,
-        "model": MODEL,
+        "model": model,
         "error": None,
         "incomplete_details": None,
         "instructions": body.get("instructions"),
@@ -216,43 +268,100 @@ class _Request:
         self.request_id = new_id("req_")
         self._receive = receive
         self._send = send
+        self._hang_up: Callable[[], None] | None = scope.get("extensions", {}).get("engine.hang_up")
+        self._raw: bytes | None = None
 
     async def answer(self) -> None:
         try:
-            self.engine.check_key(self.headers)
-            await self._dispatch()
+            await self._answer()
         except WireError as error:
-            await self._json(error.payload(), error.status)
+            await self._json(error.payload(self.wire), error.status)
         except Gone:
             logger.debug("%s: the client left", self.request_id)
+        except Over:
+            logger.debug("%s: a fault ended the reply", self.request_id)
+        except HungUp:
+            if self._hang_up is None:  # a server that cuts the connection of an application that fails
+                raise
+            self._hang_up()
 
-    async def _dispatch(self) -> None:
-        prefix = next((prefix for prefix in PREFIXES if self.path.startswith(prefix + "/")), None)
-        words = self.path.removeprefix(prefix or "").strip("/").split("/")
-        match (self.method, *words) if prefix else ():
+    async def _answer(self) -> None:
+        if self.engine.lag_seconds:
+            self._send = spoiled(self._send, Stall(self.engine.lag_seconds), self.wire)
+        address = ADDRESS.fullmatch(self.path)
+        words = address["rest"].rstrip("/").split("/") if address else []
+        deed = await self._fault(words)
+        if isinstance(deed, Status):
+            await self._fail(deed)
+            return
+        if deed is not None:
+            refuse(deed, self.wire)
+            self._send = spoiled(self._send, deed, self.wire)
+        self.engine.check_key(self.headers)
+        if address and address["dated"] and "api-version" not in self.query:
+            raise WireError(400, "Missing required query parameter: api-version", code="BadRequest")
+        await self._dispatch(words)
+
+    async def _dispatch(self, words: list[str]) -> None:
+        wire = self.wire
+        match (self.method, *words):
             case ("POST", "responses"):
                 await self._create()
-            case ("GET", "responses", response_id) if self.wire.stateful:
+            case ("GET", "responses", response_id) if wire.stateful and wire.retrieves:
                 await self._retrieve(self._kept(response_id))
-            case ("DELETE", "responses", response_id) if self.wire.stateful:
+            case ("DELETE", "responses", response_id) if wire.stateful and wire.deletes:
                 await self._delete(self._kept(response_id))
-            case ("POST", "responses", response_id, "cancel") if self.wire.stateful:
+            case ("POST", "responses", response_id, "cancel") if wire.stateful and wire.background:
                 kept = self._kept(response_id)
                 await self.engine.cancel(kept)
-                await self._json(kept.payload)
-            case ("GET", "responses", response_id, "input_items") if self.wire.stateful:
+                await self._json(for_wire(kept.payload, wire))
+            case ("GET", "responses", response_id, "input_items") if wire.stateful and wire.lists_inputs:
                 await self._input_items(self._kept(response_id))
-            case ("POST", "files") if self.wire.stateful:
+            case ("POST", "files") if wire.files:
                 await self._upload()
-            case ("GET", "files") if self.wire.stateful:
+            case ("GET", "files") if wire.files:
                 await self._list_files()
-            case (method, "files", file_id, *rest) if self.wire.stateful:
+            case (method, "files", file_id, *rest) if wire.files:
                 await self._file(method, file_id, rest)
             case ("GET", "models"):
                 data = [_model(name) for name in self.engine.model_names()]
                 await self._json({"object": "list", "data": data})
             case _:
-                raise WireError(404, f"Invalid URL ({self.method} {self.path})", code=None)
+                raise unknown_address(wire, self.method, self.path)
+
+    # Faults
+
+    async def _fault(self, words: list[str]) -> Deed | None:
+        """What goes wrong with this request on purpose."""
+        text = self.headers.get("x-engine-fault", "") if self.engine.faults_from_header else ""
+        try:
+            script = self.engine.header_script(text) if text else self.engine.faults
+        except BadFault as error:
+            raise bad_value("x-engine-fault", str(error)) from error
+        if not script:
+            return None
+        operation = self._operation(words)
+        return script.take(operation, await self._body() if operation == "create" else b"")
+
+    def _operation(self, words: list[str]) -> str:
+        match (self.method, *words):
+            case ("POST", "responses"):
+                return "create"
+            case ("GET", "responses", _):
+                return "resume" if self._wants_stream() else "retrieve"
+            case ("DELETE", "responses", _):
+                return "delete"
+            case (_, "responses", _, ("cancel" | "input_items") as operation):
+                return operation
+            case (_, ("files" | "containers" | "models") as operation, *_):
+                return operation
+        return "any"
+
+    async def _fail(self, deed: Status) -> None:
+        content_type, body = status_reply(deed, self.wire)
+        headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in deed.headers]
+        await self._send_head(deed.status, content_type, [(b"content-length", b"%d" % len(body)), *headers])
+        await self._send({"type": "http.response.body", "body": body})
 
     # Responses
 
@@ -265,7 +374,7 @@ class _Request:
             if asked.streamed:
                 await self._until_gone(self._stream(follow(log, after=-1)))
             else:
-                await self._json(kept.payload)
+                await self._json(for_wire(kept.payload, self.wire))
         elif asked.streamed:
             await self._until_gone(self._stream(self._stored_at_the_end(kept, narrator, asked)))
         else:
@@ -292,12 +401,15 @@ class _Request:
                 yield event
 
     async def _retrieve(self, kept: Kept) -> None:
-        if self.query.get("stream", ["false"])[0].lower() != "true":
-            await self._json(kept.payload)
+        if not self._wants_stream():
+            await self._json(for_wire(kept.payload, self.wire))
             return
         if kept.log is None:
             raise unknown_response(kept.id)
         await self._until_gone(self._stream(follow(kept.log, self._integer("starting_after", -1))))
+
+    def _wants_stream(self) -> bool:
+        return "true" in (value.lower() for value in self.query.get("stream", []))
 
     async def _delete(self, kept: Kept) -> None:
         if kept.task is not None:
@@ -381,7 +493,7 @@ class _Request:
                         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
                 await self._send({"type": "http.response.body", "body": b""})
             case _:
-                raise WireError(404, f"Invalid URL ({self.method} {self.path})")
+                raise unknown_address(self.wire, self.method, self.path)
 
     # Reading and sending
 
@@ -395,12 +507,14 @@ class _Request:
                 return
 
     async def _body(self) -> bytes:
-        body = bytearray()
-        async for chunk in self._chunks():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise WireError(413, "The request is larger than the limit of the embedded engine.")
-        return bytes(body)
+        if self._raw is None:
+            body = bytearray()
+            async for chunk in self._chunks():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise WireError(413, "The request is larger than the limit of the embedded engine.")
+            self._raw = bytes(body)
+        return self._raw
 
     async def _until_gone(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work, and stop it when the client leaves: that is how a person stops a synchronous response."""
@@ -435,8 +549,9 @@ class _Request:
         await self._send({"type": "http.response.body", "body": body})
 
     async def _send_head(self, status: int, content_type: str, more: list[tuple[bytes, bytes]]) -> None:
-        name = b"apim-request-id" if self.wire.name == "azure" else b"x-request-id"
-        headers = [(b"content-type", content_type.encode()), (name, self.request_id.encode()), *more]
+        headers = [(b"content-type", content_type.encode()), *more]
+        if name := self.wire.request_id_header:
+            headers.append((name.encode(), self.request_id.encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     def _page(self, rows: list[Json], default: int, ceiling: int) -> tuple[list[Json], bool]:

@@ -54,7 +54,6 @@ TOOL_TYPES = (
     *("local_shell", "shell", "custom", "apply_patch"),
 )
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-MIN_OUTPUT_TOKENS = 16
 MAX_METADATA = 16
 
 
@@ -64,10 +63,11 @@ def check_options(body: Json, wire: Wire) -> None:
         _check_kind(body, name, allowed)
     for name, choices in _CHOICES.items():
         _check_choice(body, name, choices)
-    if body.get("max_output_tokens") is not None and body["max_output_tokens"] < MIN_OUTPUT_TOKENS:
+    least = wire.least_output_tokens
+    if body.get("max_output_tokens") is not None and body["max_output_tokens"] < least:
         raise bad_value(
             "max_output_tokens",
-            "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16.",
+            f"Invalid 'max_output_tokens': integer below minimum value. Expected a value >= {least}.",
             "integer_below_min_value",
         )
     for name, top in (("temperature", 2), ("top_p", 1), ("top_logprobs", 20)):

@@ -51,6 +51,13 @@ async def frames(engine: Engine, **body: Any) -> list[str]:
     return [frame for frame in reply.text.split("\n\n") if frame]
 
 
+async def refusal(engine: Engine, **body: Any) -> str:
+    """Ask without our client, which would not send what it knows to be refused."""
+    reply = await engine.http.post("responses", json={"model": "any", **body})
+    assert reply.status_code == 400, reply.text
+    return str(reply.json()["error"]["message"])
+
+
 @pytest.mark.parametrize("dialect", ["openai", "azure", "ofox"])
 async def test_a_stream_and_a_plain_reply_say_the_same(make_engine: MakeEngine, dialect: str) -> None:
     engine = await make_engine(dialect)
@@ -110,10 +117,8 @@ async def test_a_stateless_gateway_sends_less_and_marks_the_end(make_engine: Mak
 async def test_a_stateless_gateway_refuses_what_needs_state(make_engine: MakeEngine) -> None:
     engine = await make_engine("ofox")
     assistant = {"role": "assistant", "content": "I said so"}
-    with pytest.raises(PreviousResponseNotFound):
-        await engine.client.create({"model": "any", "input": "hi", "previous_response_id": "resp_1"})
-    with pytest.raises(InvalidRequest):
-        await engine.client.create({"model": "any", "input": [assistant, {"role": "user", "content": "hi"}]})
+    assert "previous_response_id" in await refusal(engine, input="hi", previous_response_id="resp_1")
+    assert "status" in await refusal(engine, input=[assistant, {"role": "user", "content": "hi"}])
     whole = {**assistant, "id": "msg_1", "status": "completed"}
     answered = await engine.client.create({"model": "any", "input": [whole, {"role": "user", "content": "hi"}]})
     assert answered["status"] == "completed"
@@ -303,8 +308,7 @@ async def test_azure_refuses_user_data_and_image_ids(make_engine: MakeEngine, da
     with pytest.raises(InvalidRequest):
         await azure.client.upload_file(darwin_path, "a.pdf", "application/pdf", "user_data")
     image = [{"role": "user", "content": [{"type": "input_image", "file_id": file["id"]}]}]
-    with pytest.raises(InvalidRequest):
-        await azure.client.create({"model": "any", "input": image})
+    assert "file_id" in await refusal(azure, input=image)
 
 
 async def test_a_background_response_can_be_polled_and_streamed_again(engine: Engine) -> None:
