@@ -6,7 +6,7 @@ ResponsesError
 │  └─ ConnectionLost           … to its end
 ├─ Refused                     the provider answered with an error
 │  ├─ Unauthorized             401, 403: key, role, network
-│  │  └─ TokenRefused          … although the token had just been renewed
+│  │  └─ SignInRefused         … although the token had just been renewed
 │  ├─ DeploymentMissing        the model or deployment does not exist
 │  ├─ NotFound                 another 404: a response, a file, or a wrong address
 │  ├─ PreviousResponseNotFound the chain is broken: send the whole history
@@ -102,7 +102,7 @@ class Unauthorized(Refused):
     sentence = "The provider refused this site's key; please tell the person who runs this site."
 
 
-class TokenRefused(Unauthorized):
+class SignInRefused(Unauthorized):
     """As Unauthorized, for an endpoint with a credential whose token was renewed to no avail."""
 
     sentence = (

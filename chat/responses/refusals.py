@@ -22,7 +22,7 @@ from .errors import (
     RateLimited,
     Refused,
     ServerFault,
-    TokenRefused,
+    SignInRefused,
     TooLarge,
     Unauthorized,
     one_line,
@@ -70,7 +70,7 @@ def error_from_object(
     status = status if status is not None else _status_in(code)
     kind = _classify(fields, status, code, message)
     if kind is Unauthorized and by_token:
-        kind = TokenRefused
+        kind = SignInRefused
     known: dict[str, Any] = {
         "code": code,
         "status": status,

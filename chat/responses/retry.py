@@ -11,8 +11,9 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 
-from .errors import ResponsesError
+from .errors import QuotaExceeded, ResponsesError
 
 MAX_RETRIES = 2
 MAX_RETRY_AFTER_SECONDS = 120.0  # a person does not wait longer: give up and say so
@@ -30,9 +31,10 @@ class Failed:
 
 
 def wait_before_retry(failed: Failed, attempt: int, most: int, jitter: float) -> float | None:
-    """Seconds, or None for: do not. The server's own word on it counts more than ours."""
-    word = failed.headers.get("x-should-retry", "").lower()
-    if attempt >= most or word == "false" or not (failed.retry or word == "true"):
+    """Seconds, or None for: do not. The server's own word on it counts more than ours, but not where money is out."""
+    word = failed.headers.get("x-should-retry", "").strip().lower()
+    may = failed.retry or (word == "true" and not isinstance(failed.error, QuotaExceeded))
+    if attempt >= most or word == "false" or not may:
         return None
     if failed.pause is not None:
         return failed.pause if failed.pause <= MAX_RETRY_AFTER_SECONDS else None
@@ -49,10 +51,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return seconds
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    pause: float = moment.timestamp() - time.time()
-    return max(pause, 0.0)
+    if moment.tzinfo is None:  # "-0000": no zone is known, and servers mean UTC
+        moment = moment.replace(tzinfo=UTC)
+    return max(moment.timestamp() - time.time(), 0.0)
 
 
 def _positive(text: str | None) -> float | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import httpx
@@ -22,25 +24,30 @@ from .dialects import Dialect, normalise_base_url
 from .errors import (
     BadStream,
     InvalidRequest,
+    NotFound,
     RateLimited,
     ResponsesError,
     TimedOut,
     Unauthorized,
     Unreachable,
+    one_line,
     request_id_of,
 )
 from .events import Event, decode_json, event_from_response
 from .refusals import error_from_object, error_from_reply
 from .retry import MAX_RETRIES, Failed, retry_after, wait_before_retry
-from .stream import events_of, read_error, read_whole
+from .stream import MAX_ERROR_BYTES, events_of, read_error, read_whole
 
 log = logging.getLogger("chat.responses")
 
 MAX_REPLY_BYTES = 128 * 1024 * 1024
 MAX_PAGES = 1_000
+MIN_SECRET = 8  # characters; what is shorter ("none", "ollama") is a word, and no secret
+SECRET_HEADERS = re.compile("key|token|auth|secret|cookie", re.I)
 
 Sleep = Callable[[float], Awaitable[None]]
 Query = Sequence[tuple[str, str]]
+Order = Literal["asc", "desc"]
 
 
 class Credential(Protocol):
@@ -63,6 +70,14 @@ class Endpoint:
     key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     credential: Credential | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a list. `after` asks for what follows; None at the end."""
+
+    entries: list[dict[str, Any]]
+    after: str | None
 
 
 class EventStream:
@@ -99,6 +114,8 @@ class Sender:
         self._sleep = sleep
         self._jitter = jitter
         self._key = (endpoint.key or "").strip()
+        # Those of the last requests: what is refused now may have been sent before another one was renewed.
+        self._tokens: deque[str] = deque(maxlen=4)
         self._base = urlsplit(normalise_base_url(endpoint.dialect, endpoint.base_url))
 
     def __repr__(self) -> str:
@@ -108,6 +125,25 @@ class Sender:
         """The JSON object of a good reply."""
         async with self._reply(method, path, body, query, "application/json") as response:
             return await self._object(response)
+
+    async def _page(self, path: str, query: Query = ()) -> Page:
+        value = await self._json("GET", path, query=query)
+        found = value.get("data")
+        entries = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+        last = value.get("last_id") or (entries[-1].get("id") if entries else None)
+        return Page(entries, last if value.get("has_more") and isinstance(last, str) else None)
+
+    async def _listed(self, path: str, query: Query = (), after: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """The entries of all pages. A list that comes back to where it was has ended."""
+        seen: set[str | None] = set()
+        while after not in seen and len(seen) < MAX_PAGES:
+            seen.add(after)
+            page = await self._page(path, (*query, *query_of(after=after)))
+            for entry in page.entries:
+                yield entry
+            if page.after is None:
+                return
+            after = page.after
 
     async def _call(self, method: str, path: str) -> None:
         """Do it; a 2xx is all the answer, for the bodies of these operations differ."""
@@ -122,7 +158,11 @@ class Sender:
             self._reply(method, path, body, query, "text/event-stream") as response,
             aclosing(self._events(response, after)) as events,
         ):
-            yield EventStream(events, response)
+            try:
+                yield EventStream(events, response)
+            except ResponsesError as error:
+                error.redact(self._without_secrets)  # it may quote what came
+                raise
 
     def _events(self, response: httpx.Response, after: int | None) -> AsyncGenerator[Event, None]:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -141,18 +181,25 @@ class Sender:
         try:
             value = decode_json(text)
         except ValueError as error:
-            raise BadStream(
-                f"a reply that is not JSON: {self._without_key(text)[:200]}", request_id=request_id
-            ) from error
+            raise BadStream(f"a reply that is not JSON: {self._shown(text)}", request_id=request_id) from error
         if not isinstance(value, dict):
-            raise BadStream(f"a reply that is no JSON object: {self._without_key(text)[:200]}", request_id=request_id)
-        if value.get("error") and "status" not in value:  # gateways that answer 200 whatever happens
-            raise error_from_object(decode_json(self._without_key(text))["error"], request_id=request_id)
+            raise BadStream(f"a reply that is no JSON object: {self._shown(text)}", request_id=request_id)
+        is_response = "id" in value and isinstance(value.get("status"), str)  # and then its error belongs to it
+        if value.get("error") and not is_response:  # gateways that answer 200 whatever happens
+            raise error_from_object(value["error"], request_id=request_id, scrub=self._without_secrets)
         return value
 
-    def _without_key(self, text: str) -> str:
+    def _shown(self, text: str) -> str:
+        """The beginning of a reply, for the log."""
+        return one_line(text[:MAX_ERROR_BYTES], self._without_secrets)[:200]
+
+    def _without_secrets(self, text: str) -> str:
         """Text of a reply for the log: some servers repeat the key that they refuse."""
-        return text.replace(self._key, "[key]") if self._key else text
+        headers = (value for name, value in self.endpoint.headers.items() if SECRET_HEADERS.search(name))
+        for secret in (self._key, *self._tokens, *headers):
+            if len(secret) >= MIN_SECRET:
+                text = text.replace(secret, "[key]")
+        return text
 
     @asynccontextmanager
     async def _reply(
@@ -166,13 +213,20 @@ class Sender:
             await response.aclose()
 
     async def _send(self, method: str, path: str, body: Body | None, query: Query, accept: str) -> httpx.Response:
-        """Send, and send again while the policy allows it: only as long as no 2xx has begun."""
-        attempt = 0
+        """Send, and send again while the policy allows it: only as long as no 2xx has begun.
+
+        Where tokens sign in, one that is refused is renewed once; that is no retry, for nothing was tried with it.
+        """
+        attempt, may_renew = 0, self.endpoint.credential is not None
+        token = await self._token()
         while True:
-            request = self._request(method, path, body, query, accept)
-            outcome = await self._attempt(request)
+            outcome = await self._attempt(self._request(method, path, body, query, accept, token))
             if isinstance(outcome, httpx.Response):
                 return outcome
+            if may_renew and outcome.error.status in (401, 403) and isinstance(outcome.error, Unauthorized):
+                log.info("%s %s: %s; again with a new token", method, path, outcome.error)
+                token, may_renew = await self._token(refused=token), False
+                continue
             wait = wait_before_retry(outcome, attempt, self._max_retries, self._jitter())
             if wait is None:
                 log.info("%s %s: %s", method, path, outcome.error)
@@ -181,68 +235,96 @@ class Sender:
             await self._sleep(wait)
             attempt += 1
 
+    async def _token(self, refused: str | None = None) -> str | None:
+        """A token for the next request, or None where a key or nothing signs in."""
+        credential = self.endpoint.credential
+        if credential is None:
+            return None
+        token = (await credential.token()).strip()
+        if token == refused:  # else another request has had it renewed
+            token = (await credential.token(renew=True)).strip()
+        if token not in self._tokens:
+            self._tokens.append(token)
+        return token
+
     async def _attempt(self, request: httpx.Request) -> httpx.Response | Failed:
         try:
             response = await self._http.send(request, stream=True)
         except httpx.HTTPError as error:
             # A timeout while reading was ten minutes of silence already, and the model may still be at work.
-            return Failed(
-                _unreachable(error), retry=not isinstance(error, httpx.ReadTimeout | httpx.UnsupportedProtocol)
-            )
+            retry = not isinstance(error, httpx.ReadTimeout | httpx.UnsupportedProtocol)
+            return Failed(self._unreachable(error), retry)
         if response.is_success:
             return response
         try:
             body = await read_error(response)
         finally:
             await response.aclose()
-        body = self._without_key(body.decode("utf-8", "replace")).encode()
         pause = retry_after(response.headers)
-        refusal = error_from_reply(response.status_code, response.headers, body, retry_after=pause)
+        refusal = error_from_reply(
+            response.status_code,
+            response.headers,
+            body,
+            retry_after=pause,
+            by_token=self.endpoint.credential is not None,
+            scrub=self._without_secrets,
+        )
         if pause is None and isinstance(refusal, RateLimited):
             pause = refusal.retry_after  # said in words
         return Failed(refusal, refusal.retryable, response.headers, pause)
 
-    def _request(self, method: str, path: str, body: Body | None, query: Query, accept: str) -> httpx.Request:
-        pairs = "&".join(filter(None, (self._base.query, urlencode(query))))
+    def _unreachable(self, error: httpx.HTTPError) -> ResponsesError:
+        kind = TimedOut if isinstance(error, httpx.TimeoutException) else Unreachable
+        translated = kind(one_line(f"{type(error).__name__}: {error}", self._without_secrets))
+        translated.__cause__ = error
+        return translated
+
+    def _request(
+        self, method: str, path: str, body: Body | None, query: Query, accept: str, token: str | None
+    ) -> httpx.Request:
+        pairs = "&".join(filter(None, (self._base.query, urlencode(query, errors="replace"))))
         url = urlunsplit((self._base.scheme, self._base.netloc, self._base.path + path, pairs, ""))
-        headers = self._headers()
+        headers = self._headers(token)
         headers["Accept"] = accept
         if accept == "text/event-stream":
             headers["Accept-Encoding"] = "identity"  # compression holds small frames back
-        if body is None:
-            return self._http.build_request(method, url, headers=headers)
-        headers["Content-Type"] = body.content_type
-        headers["Content-Length"] = str(body.length)
-        return self._http.build_request(method, url, headers=headers, content=body.content())
+        if body is not None:
+            headers["Content-Type"] = body.content_type
+            headers["Content-Length"] = str(body.length)
+        try:
+            return self._http.build_request(method, url, headers=headers, content=body.content() if body else None)
+        except httpx.InvalidURL as error:
+            raise NotFound(f"no address: {one_line(str(error), self._without_secrets)}") from error
 
-    def _headers(self) -> dict[str, str]:
-        headers = dict(self.endpoint.headers)
-        if any(not _fits_a_header(text) for pair in headers.items() for text in pair):
+    def _headers(self, token: str | None) -> httpx.Headers:
+        extra = self.endpoint.headers
+        if not all(_fits_a_header(text) for pair in extra.items() for text in pair):
             raise InvalidRequest("one of the provider's extra headers holds characters that no header can have")
-        if self._key:
-            if not _fits_a_header(self._key):
-                raise Unauthorized("the configured key holds characters that no key has")
-            bearer = self.endpoint.dialect.auth_header == "bearer"
-            headers["Authorization" if bearer else "api-key"] = f"Bearer {self._key}" if bearer else self._key
+        headers = httpx.Headers(dict(extra))
+        secret = self._key if token is None else token
+        if secret:
+            if not _fits_a_header(secret):
+                raise Unauthorized("the configured key or token holds characters that none has")
+            bearer = token is not None or self.endpoint.dialect.auth_header == "bearer"
+            headers["Authorization" if bearer else "api-key"] = f"Bearer {secret}" if bearer else secret
         return headers
 
 
-def _unreachable(error: httpx.HTTPError) -> ResponsesError:
-    kind = TimedOut if isinstance(error, httpx.TimeoutException) else Unreachable
-    translated = kind(f"{type(error).__name__}: {error}")
-    translated.__cause__ = error
-    return translated
+def query_of(**fields: str | int | None) -> list[tuple[str, str]]:
+    """Those that are given, as pairs of a query."""
+    return [(name, str(value)) for name, value in fields.items() if value is not None]
 
 
-def entries(page: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = page.get("data")
-    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+def included(names: Sequence[str]) -> list[tuple[str, str]]:
+    return [("include[]", name) for name in names]
 
 
 def quoted(identifier: str) -> str:
-    """An id as one segment of a path, whatever is in it."""
-    return quote(identifier, safe="")
+    """An id as one segment of a path, whatever is in it. NotFound for what would be no segment, or another one."""
+    if identifier in {"", ".", ".."}:
+        raise NotFound(f"{identifier!r} is no id")
+    return quote(identifier, safe="", errors="replace")
 
 
 def _fits_a_header(text: str) -> bool:
-    return text.isascii() and text.isprintable()
+    return isinstance(text, str) and text.isascii() and text.isprintable()

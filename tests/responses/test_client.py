@@ -7,7 +7,6 @@ import base64
 import gzip
 import logging
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,58 +15,24 @@ import pytest
 
 from chat.responses import sender as sender_module
 from chat.responses import stream as stream_module
-from chat.responses.client import Client, Endpoint
+from chat.responses.client import Client
 from chat.responses.content import DataURL
-from chat.responses.dialects import DIALECTS
 from chat.responses.errors import (
     BadStream,
     ConnectionLost,
     DeploymentMissing,
     InvalidRequest,
     NotFound,
-    RateLimited,
-    ResponsesError,
-    ServerFault,
     TimedOut,
     TooLarge,
     Unauthorized,
     Unreachable,
 )
-from chat.responses.events import Delta, Event, Terminal
+from chat.responses.events import Delta, Terminal
 from chat.responses.fold import Draft
-from chat.responses.transport import open_http
+from tests.responses.asking import BODY, KEY, RESPONSE, Waits, client_for, collect
 from tests.responses.server import Connection, reply, serving, stream
 from tests.responses.wire import NAMES, events_of, fold, recording
-
-KEY = "sk-very-secret-4711"
-BODY = {"model": "m", "input": "Hello"}
-RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "output": [], "usage": None}
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with open_http(trust_env=False) as http:
-        yield http
-
-
-class Waits(list[float]):
-    """In place of sleeping: what would have been waited."""
-
-    async def __call__(self, seconds: float) -> None:
-        self.append(seconds)
-
-
-def client_for(
-    url: str, http: httpx.AsyncClient, dialect: str = "openai", waits: Waits | None = None, **details: Any
-) -> Client:
-    endpoint = Endpoint(url, DIALECTS[dialect], details.pop("key", KEY), **details)
-    return Client(endpoint, http, sleep=Waits() if waits is None else waits, jitter=lambda: 0.0)
-
-
-async def collect(client: Client, body: dict[str, Any] = BODY) -> list[Event]:
-    async with client.stream(body) as events:
-        return [event async for event in events]
-
 
 # What goes up
 
@@ -343,89 +308,6 @@ async def test_resuming_asks_for_what_follows_and_drops_what_is_known(http: http
     assert numbers == list(range(10, len(events_of("azure_text"))))
 
 
-# The other operations
-
-
-async def test_stored_responses_are_fetched_cancelled_and_deleted(http: httpx.AsyncClient) -> None:
-    cancelled = {**RESPONSE, "status": "cancelled"}
-    async with serving(reply(200, RESPONSE), reply(200, cancelled), reply(200, b"")) as server:
-        client = client_for(server.url, http)
-        assert await client.retrieve("resp_1") == RESPONSE
-        assert await client.cancel("resp_1") == cancelled
-        await client.delete("resp_1")
-    assert [(request.method, request.target) for request in server.requests] == [
-        ("GET", "/v1/responses/resp_1"),
-        ("POST", "/v1/responses/resp_1/cancel"),
-        ("DELETE", "/v1/responses/resp_1"),
-    ]
-
-
-async def test_a_failed_response_is_returned_and_not_raised(http: httpx.AsyncClient) -> None:
-    failed = {**RESPONSE, "status": "failed", "error": {"code": "server_error", "message": "x"}}
-    async with serving(reply(200, failed)) as server:
-        assert await client_for(server.url, http).create(BODY) == failed
-
-
-async def test_an_error_that_a_gateway_calls_200_is_an_error(http: httpx.AsyncClient) -> None:
-    error = reply(200, {"error": {"code": 429, "message": "slow down"}}, "x-request-id: req_3")
-    async with serving(error, error) as server:
-        client = client_for(server.url, http)
-        with pytest.raises(RateLimited) as caught:
-            await client.create(BODY)
-        assert caught.value.request_id == "req_3"
-        with pytest.raises(RateLimited):
-            await collect(client)
-
-
-async def test_all_pages_of_the_input_items_come_oldest_first(http: httpx.AsyncClient) -> None:
-    pages = [
-        {"data": [{"id": "a"}, {"id": "b"}], "has_more": True, "last_id": "b"},
-        {"data": [{"id": "c"}], "has_more": True},
-        {"data": [{"id": "d"}], "has_more": False, "last_id": "d"},
-    ]
-    async with serving(*(reply(200, page) for page in pages)) as server:
-        items = await client_for(server.url, http).input_items("resp_1")
-    assert [item["id"] for item in items] == ["a", "b", "c", "d"]
-    assert [request.target.partition("limit=100")[2] for request in server.requests] == ["", "&after=b", "&after=c"]
-
-
-async def test_a_list_that_repeats_itself_ends(http: httpx.AsyncClient) -> None:
-    page = {"data": [{"id": "a"}], "has_more": True, "last_id": "a"}
-    async with serving(reply(200, page), reply(200, page)) as server:
-        assert len(await client_for(server.url, http).input_items("resp_1")) == 2
-
-
-async def test_models_are_listed_by_id(http: httpx.AsyncClient) -> None:
-    async with serving(reply(200, {"data": [{"id": "a"}, {"name": "odd"}, "odd", {"id": "b"}]})) as server:
-        assert await client_for(server.url, http).models() == ["a", "b"]
-
-
-async def test_a_file_goes_up_as_a_form_straight_from_disk(http: httpx.AsyncClient, tmp_path: Path) -> None:
-    content = b"%PDF-1.7 " + bytes(range(256)) * 5000
-    path = tmp_path / "on disk.bin"
-    path.write_bytes(content)
-    created = {"id": "assistant-1", "object": "file", "status": "processed"}
-    async with serving(reply(200, created), reply(200, created), reply(200, {"deleted": True})) as server:
-        client = client_for(server.url, http, "azure")
-        assert await client.upload_file(path, 'Bericht "März".pdf', "application/pdf") == created
-        assert await client.retrieve_file("assistant-1") == created
-        await client.delete_file("assistant-1")
-    upload = server.requests[0]
-    assert [request.target for request in server.requests] == [
-        "/v1/openai/v1/files",
-        "/v1/openai/v1/files/assistant-1",
-        "/v1/openai/v1/files/assistant-1",
-    ]
-    assert int(upload.headers["content-length"]) == len(upload.body)
-    boundary = upload.headers["content-type"].partition("boundary=")[2].encode()
-    _, purpose, file, end = upload.body.split(b"--" + boundary)
-    assert purpose.endswith(b'name="purpose"\r\n\r\nassistants\r\n')
-    head, _, sent = file.partition(b"\r\n\r\n")
-    assert 'name="file"; filename="Bericht %22März%22.pdf"\r\nContent-Type: application/pdf' in head.decode()
-    assert sent == content + b"\r\n"
-    assert end == b"--\r\n"
-
-
 # Refusals, over the wire
 
 
@@ -567,154 +449,3 @@ async def test_a_reply_without_end_is_refused_before_it_fills_the_memory(
     async with serving(reply(200, {"x": "y" * 200})) as server:
         with pytest.raises(BadStream, match="larger than 100 bytes"):
             await client_for(server.url, http).create(BODY)
-
-
-# When to ask again
-
-
-class Script:
-    """A transport that plays replies and failures in order."""
-
-    def __init__(self, *replies: httpx.Response | Exception) -> None:
-        self.replies = list(replies)
-        self.asked = 0
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked += 1
-        answer = self.replies.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def scripted(*replies: httpx.Response | Exception, jitter: float = 0.0) -> tuple[Client, Script, Waits]:
-    script, waits = Script(*replies), Waits()
-    http = httpx.AsyncClient(transport=httpx.MockTransport(script))
-    endpoint = Endpoint("http://test/v1", DIALECTS["openai"], KEY)
-    return Client(endpoint, http, sleep=waits, jitter=lambda: jitter), script, waits
-
-
-def refusal(status: int, headers: dict[str, str] | None = None, **error: Any) -> httpx.Response:
-    return httpx.Response(status, headers=headers, json={"error": {"message": "no", **error}})
-
-
-def good() -> httpx.Response:
-    return httpx.Response(200, json=RESPONSE)
-
-
-@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504])
-async def test_passing_troubles_are_asked_again(status: int) -> None:
-    client, script, waits = scripted(refusal(status), refusal(status), good())
-    assert await client.create(BODY) == RESPONSE
-    assert waits == [0.5, 1.0]
-    assert script.asked == 3
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 415, 422])
-async def test_lasting_troubles_are_not(status: int) -> None:
-    client, script, waits = scripted(refusal(status), good())
-    with pytest.raises(ResponsesError):
-        await client.create(BODY)
-    assert (script.asked, waits) == (1, [])
-
-
-async def test_three_attempts_are_enough() -> None:
-    client, script, waits = scripted(*[refusal(500)] * 4)
-    with pytest.raises(ServerFault):
-        await client.create(BODY)
-    assert (script.asked, len(waits)) == (3, 2)
-
-
-async def test_a_used_up_quota_is_not_asked_again() -> None:
-    client, script, _ = scripted(refusal(429, code="insufficient_quota"), good())
-    with pytest.raises(ResponsesError):
-        await client.create(BODY)
-    assert script.asked == 1
-
-
-@pytest.mark.parametrize(
-    ("headers", "wait"),
-    [
-        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "0"}, 0.0),
-        ({"retry-after": "120"}, 120.0),
-        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
-        ({"retry-after": "soon"}, 0.5),
-        ({"retry-after": "-3"}, 0.5),
-        ({"retry-after": "nan"}, 0.5),
-        ({"retry-after-ms": "odd", "retry-after": "2"}, 2.0),
-        ({"x-ratelimit-remaining-tokens": "-1"}, 0.5),
-    ],
-)
-async def test_the_pause_that_the_server_asks_for_is_kept(headers: dict[str, str], wait: float) -> None:
-    client, _, waits = scripted(refusal(429, headers), good())
-    await client.create(BODY)
-    assert waits == [wait]
-
-
-async def test_a_pause_longer_than_patience_is_told_to_the_person() -> None:
-    client, script, _ = scripted(refusal(429, {"retry-after": "600"}), good())
-    with pytest.raises(RateLimited) as caught:
-        await client.create(BODY)
-    assert script.asked == 1
-    assert caught.value.retry_after == 600
-    assert "in 10 minutes" in caught.value.user_message
-
-
-@pytest.mark.parametrize(("status", "word", "asked"), [(500, "false", 1), (400, "true", 2), (429, "maybe", 2)])
-async def test_the_server_decides_when_it_has_a_word_on_it(status: int, word: str, asked: int) -> None:
-    client, script, _ = scripted(refusal(status, {"x-should-retry": word}), good())
-    if asked == 1:
-        with pytest.raises(ServerFault):
-            await client.create(BODY)
-    else:
-        await client.create(BODY)
-    assert script.asked == asked
-
-
-async def test_jitter_shortens_the_pause_by_a_quarter_at_most() -> None:
-    client, _, waits = scripted(refusal(500), refusal(500), good(), jitter=1.0)
-    await client.create(BODY)
-    assert waits == [0.375, 0.75]
-
-
-@pytest.mark.parametrize(
-    "failure", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.RemoteProtocolError("x")]
-)
-async def test_a_connection_that_fails_is_tried_again(failure: Exception) -> None:
-    client, script, _ = scripted(failure, good())
-    await client.create(BODY)
-    assert script.asked == 2
-
-
-async def test_a_stream_is_asked_for_again_only_until_it_begins() -> None:
-    class Breaks(httpx.AsyncByteStream):
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            yield b'data: {"type":"response.created","response":{"id":"r"}}\n\n'
-            raise httpx.ReadError("gone")
-
-    begun = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Breaks())
-    client, script, waits = scripted(refusal(503), begun, good())
-    with pytest.raises(ConnectionLost):
-        await collect(client)
-    assert (script.asked, waits) == (2, [0.5])
-
-
-async def test_closing_in_the_middle_leaves_nothing_open() -> None:
-    closed = []
-
-    class Endless(httpx.AsyncByteStream):
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            while True:
-                yield b'data: {"type":"response.output_text.delta","delta":"x"}\n\n'
-
-        async def aclose(self) -> None:
-            closed.append(True)
-
-    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Endless())
-    client, _, _ = scripted(response)
-    async with client.stream(BODY) as events:
-        assert isinstance(await anext(aiter(events)), Delta)
-        assert not closed
-    assert closed

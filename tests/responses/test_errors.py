@@ -24,8 +24,8 @@ from chat.responses.errors import (
     Refused,
     ResponsesError,
     ServerFault,
+    SignInRefused,
     TimedOut,
-    TokenRefused,
     TooLarge,
     Unauthorized,
     Unreachable,
@@ -168,7 +168,7 @@ def test_a_token_that_stays_refused_is_not_called_a_key() -> None:
     body = b'{"statusCode": 401, "message": "Unauthorized. Access token is missing, invalid, or have expired."}'
     by_key, by_token = (error_from_reply(401, {}, body, by_token=by_token) for by_token in (False, True))
     assert type(by_key) is Unauthorized
-    assert type(by_token) is TokenRefused
+    assert type(by_token) is SignInRefused
     assert "key" in by_key.user_message
     assert "key" not in by_token.user_message
     assert "sign-in" in by_token.user_message
