@@ -332,11 +332,18 @@ def _status_in(code: str | None) -> int | None:
     return int(code) if code and re.fullmatch(r"[345]\d\d", code) else None
 
 
+_PAUSE = re.compile(r"(?:retry|try again) (?:after|in) ((?:\d[\d.]{0,16} ?[a-z]{1,12}[ ,]{0,2}){1,4})", re.I)
+_AMOUNT = re.compile(r"(\d{1,7}(?:\.\d{1,9})?) ?(milliseconds?|ms|hours?|h|minutes?|min|m|seconds?|s)(?![a-z])", re.I)
+
+
 def _seconds_in(message: str) -> float | None:
-    """Azure tells the pause in words when it sends no header."""
-    found = re.search(
-        r"(?:retry|try again) (?:after|in) (\d{1,4}(?:\.\d+)?) ?(ms|m?illiseconds?|s\b|seconds?)", message, re.I
-    )
-    if found is None:
-        return None
-    return float(found[1]) / (1000 if found[2].lower().startswith("m") else 1)
+    """The pause, told in words where no header says it: "after 86400 seconds", "in 250ms", "in 1m30s"."""
+    pause = _PAUSE.search(message)
+    amounts = _AMOUNT.findall(pause[1]) if pause else []
+    return sum(float(number) * _seconds_a(unit.lower()) for number, unit in amounts) if amounts else None
+
+
+def _seconds_a(unit: str) -> float:
+    if unit.startswith(("ms", "milli")):
+        return 0.001
+    return {"h": 3600.0, "m": 60.0, "s": 1.0}[unit[0]]

@@ -7,6 +7,7 @@ import base64
 import gzip
 import logging
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from chat.responses.errors import (
 )
 from chat.responses.events import Delta, Terminal
 from chat.responses.fold import Draft
-from tests.responses.asking import BODY, KEY, RESPONSE, Waits, client_for, collect
+from tests.responses.asking import BODY, KEY, RESPONSE, Waits, client_for, collect, scripted
 from tests.responses.server import Connection, reply, serving, stream
 from tests.responses.wire import NAMES, events_of, fold, recording
 
@@ -306,6 +307,25 @@ async def test_resuming_asks_for_what_follows_and_drops_what_is_known(http: http
         numbers = [event.sequence_number async for event in events]
     assert server.requests[0].target == "/v1/responses/resp_1?stream=true&starting_after=9"
     assert numbers == list(range(10, len(events_of("azure_text"))))
+
+
+async def test_closing_in_the_middle_leaves_nothing_open() -> None:
+    closed = []
+
+    class Endless(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b'data: {"type":"response.output_text.delta","delta":"x"}\n\n'
+
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Endless())
+    client, _, _ = scripted(response)
+    async with client.stream(BODY) as events:
+        assert isinstance(await anext(aiter(events)), Delta)
+        assert not closed
+    assert closed
 
 
 # Refusals, over the wire

@@ -429,6 +429,12 @@ def test_a_rate_limit_says_for_how_long(seconds: float | None, words: str) -> No
         ("Rate limit is exceeded. Please retry after 7 seconds.", 7.0),
         ("Rate limit reached for gpt-5. Please try again in 1.5s.", 1.5),
         ("Please try again in 250ms.", 0.25),
+        ("Please try again in 6m0s. Visit the page.", 360.0),
+        ("Please try again in 1h2m3.5s", 3723.5),
+        ("Please retry after 86400 seconds.", 86400.0),
+        ("Please retry after 2 minutes, 5 seconds.", 125.0),
+        ("Please try again in 100 milliseconds", 0.1),
+        ("Please try again in 3 ways.", None),
         ("Slow down.", None),
     ],
 )
