@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from . import arithmetic, calls, pictures, reasoning, schemas, showcase, titles, wishes
+from . import arithmetic, calls, mcp, pictures, reasoning, schemas, showcase, titles, tools, wishes
 from .bench import Bench
 from .documents import Document, Sentence, Unreadable, from_pages, from_text, read
 from .intake import Asked
@@ -36,9 +36,14 @@ class Reply:
 def think(asked: Asked, bench: Bench) -> Answer:
     """Work out the answer to a request."""
     talk = listen(asked.body, asked.items)
-    pieces = _pieces(talk, asked.body)
+    pieces = _pieces(talk, asked, bench)
     musing = reasoning.muse(asked.body, _thoughts(talk), bench.seal)
-    return Answer((musing, *pieces) if musing else tuple(pieces), input_tokens(asked.body, talk))
+    return Answer((musing, *pieces) if musing else tuple(pieces), _count(asked.body, talk))
+
+
+def input_tokens(asked: Asked) -> int:
+    """How much would be read for an answer."""
+    return _count(asked.body, listen(asked.body, asked.items))
 
 
 def _thoughts(talk: Talk) -> list[str]:
@@ -50,13 +55,17 @@ def _thoughts(talk: Talk) -> list[str]:
 # What to answer
 
 
-def _pieces(talk: Talk, body: Json) -> list[Piece]:
+def _pieces(talk: Talk, asked: Asked, bench: Bench) -> list[Piece]:
     if titles.ASKED.search(talk.instructions):
         return [Speech(_title(talk))]
-    if not talk.outputs:
-        wanted = calls.wanted_calls(talk)
-        if wanted:
-            return list(wanted)
+    listed = mcp.listings(talk, asked.host)
+    wanted = calls.wanted_calls(talk) if not (talk.outputs or talk.approvals) else None
+    done = wanted or tools.use(talk, asked, bench)
+    return [*listed, *(done or _said(talk, asked.body))]
+
+
+def _said(talk: Talk, body: Json) -> list[Piece]:
+    """An answer in words."""
     language = _language(talk)
     reply = Reply(calls.tell_outputs(talk.outputs)) if talk.outputs else _reply(talk, language)
     shape = (body.get("text") or {}).get("format") or {}
@@ -370,7 +379,7 @@ def _as_json(shape: Json, question: str, text: str) -> str:
     return json.dumps(filled, ensure_ascii=False)
 
 
-def input_tokens(body: Json, talk: Talk) -> int:
+def _count(body: Json, talk: Talk) -> int:
     texts = [talk.instructions, *(said.text for said in talk.said), *(output for _, output in talk.outputs)]
     if talk.tools:
         texts.append(json.dumps(talk.tools))

@@ -16,15 +16,18 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
-from .answer import think
+from .answer import input_tokens, think
 from .bench import Bench
+from .compaction import compacted
+from .containers import check_new
 from .faults import BadFault, Deed, Fault, HungUp, Over, Script, Stall, Status, refuse, spoiled, status_reply
 from .framing import Framing, for_wire
 from .intake import Asked, parse, public_item, take_in
-from .multipart import BadForm, FormTooLarge, read_form
+from .multipart import BadForm, Form, FormTooLarge, read_form
 from .narration import Narrator
 from .refusals import fitted
-from .store import MAX_FILE_BYTES, EventLog, Kept, Store, new_id
+from .store import MAX_FILE_BYTES, Blob, EventLog, Kept, Store, new_id
+from .tools import check as check_tools
 from .wires import (
     MODEL,
     WIRES,
@@ -54,6 +57,7 @@ THREAD_BYTES = 256 * 1024  # larger bodies are decoded in a thread, so that othe
 CHUNK_BYTES = 64 * 1024
 TERMINAL = ("completed", "incomplete", "failed", "cancelled")
 MAX_HEADER_SCRIPTS = 1_000
+FILE_SECONDS = (3_600, 2_592_000)  # how soon and how late a file may expire
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 
 
@@ -249,6 +253,8 @@ def _number(value: float | None, default: float) -> float:
 
 
 def _tool(tool: Json) -> Json:
+    if tool["type"] == "mcp":  # what opens the remote server is used for this request and told to nobody
+        return {name: value for name, value in tool.items() if name not in ("headers", "authorization")}
     if tool["type"] != "function":
         return tool
     return {"description": None, "parameters": None, "strict": None, **tool}
@@ -317,6 +323,13 @@ class _Request:
                 await self._json(for_wire(kept.payload, wire))
             case ("GET", "responses", response_id, "input_items") if wire.stateful and wire.lists_inputs:
                 await self._input_items(self._kept(response_id))
+            case ("POST", "responses", "input_tokens") if wire.counts_tokens:
+                count = await asyncio.to_thread(input_tokens, await self._asked())
+                await self._json({"object": "response.input_tokens", "input_tokens": count})
+            case ("POST", "responses", "compact") if wire.compacts:
+                await self._json(await asyncio.to_thread(compacted, await self._asked(), self.engine.bench))
+            case (_, "containers", *rest) if wire.containers:
+                await self._containers(rest)
             case ("POST", "files") if wire.files:
                 await self._upload()
             case ("GET", "files") if wire.files:
@@ -382,9 +395,11 @@ class _Request:
 
     async def _asked(self) -> Asked:
         raw = await self._body()
-        if len(raw) > THREAD_BYTES:
-            return await asyncio.to_thread(self.engine.accept, raw)
-        return self.engine.accept(raw)
+        long = len(raw) > THREAD_BYTES
+        asked = await asyncio.to_thread(self.engine.accept, raw) if long else self.engine.accept(raw)
+        asked.host = self.headers.get("host", "")
+        check_tools(asked, self.engine.bench, self.wire, self.headers)
+        return asked
 
     async def _whole(self, kept: Kept, narrator: Narrator, asked: Asked) -> None:
         async with aclosing(self._stored_at_the_end(kept, narrator, asked)) as events:
@@ -435,7 +450,8 @@ class _Request:
 
     # Files
 
-    async def _upload(self) -> None:
+    async def _form(self) -> Form:
+        """Read an upload; its file is there and not empty."""
         try:
             form = await read_form(
                 self._chunks(), self.headers.get("content-type", ""), self.store.scratch, MAX_FILE_BYTES
@@ -445,21 +461,25 @@ class _Request:
             raise WireError(413, text, code="file_too_large", param="file") from error
         except BadForm as error:
             raise WireError(400, f"Could not parse multipart form: {error}") from error
-        try:
-            purpose = self._purpose(form.fields.get("purpose"))
-            upload = form.uploads.get("file")
+        upload = form.uploads.get("file")
+        if upload is None or upload.size == 0:
+            form.discard()
             if upload is None:
                 raise bad_value("file", "'file' is a required property", "missing_required_parameter")
-            if upload.size == 0:
-                raise bad_value("file", "File is empty.", "empty_file")
+            raise bad_value("file", "File is empty.", "empty_file")
+        return form
+
+    async def _upload(self) -> None:
+        form = await self._form()
+        upload = form.uploads["file"]
+        try:
+            purpose = self._purpose(form.fields.get("purpose"))
+            lifetime = _lifetime(form.fields)
         except WireError:
             form.discard()
             raise
-        lifetime = form.fields.get("expires_after[seconds]", "")
         blob = self.store.adopt(upload.path, upload.sha256, upload.size, upload.media_type)
-        stored = self.store.add_file(
-            self.wire.file_prefix, blob, upload.filename, purpose, int(lifetime) if lifetime.isdecimal() else None
-        )
+        stored = self.store.add_file(self.wire.file_prefix, blob, upload.filename, purpose, lifetime)
         await self._json(stored.payload())
 
     def _purpose(self, purpose: str | None) -> str:
@@ -472,7 +492,8 @@ class _Request:
 
     async def _list_files(self) -> None:
         purpose = self.query.get("purpose", [None])[0]
-        files = [file.payload() for file in self.store.files.values() if purpose in (None, file.purpose)]
+        alive = [file for file_id in list(self.store.files) if (file := self.store.file(file_id))]
+        files = [file.payload() for file in alive if purpose in (None, file.purpose)]
         data, has_more = self._page(files, default=10_000, ceiling=10_000)
         await self._json(_list(data, has_more))
 
@@ -487,13 +508,59 @@ class _Request:
                 del self.store.files[file_id]
                 await self._json({"id": file_id, "object": "file", "deleted": True})
             case ("GET", "content"):
-                await self._send_head(200, "application/octet-stream", [(b"content-length", b"%d" % stored.blob.size)])
-                with stored.blob.path.open("rb") as file:
-                    while chunk := file.read(CHUNK_BYTES):
-                        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await self._send({"type": "http.response.body", "body": b""})
+                await self._bytes(stored.blob)
             case _:
                 raise unknown_address(self.wire, self.method, self.path)
+
+    # Containers
+
+    async def _containers(self, words: list[str]) -> None:
+        containers = self.engine.bench.containers
+        match (self.method, *words):
+            case ("POST",):
+                name, minutes, memory_limit, file_ids = check_new(parse(await self._body()))
+                container = containers.create(name, minutes, memory_limit)
+                for file_id in file_ids:
+                    containers.copy(container, file_id)
+                await self._json(containers.payload(container))
+            case ("GET",):
+                listed = [containers.payload(container) for container in containers.listed()]
+                await self._json(_list(*self._page(listed, default=20, ceiling=100)))
+            case ("GET", container_id):
+                await self._json(containers.payload(containers.get(container_id)))
+            case ("DELETE", container_id):
+                containers.delete(container_id)
+                await self._json({"id": container_id, "object": "container.deleted", "deleted": True})
+            case ("POST", container_id, "files"):
+                container = containers.use(container_id)
+                if self.headers.get("content-type", "").startswith("application/json"):
+                    file = containers.copy(container, str(parse(await self._body()).get("file_id")))
+                else:
+                    form = await self._form()
+                    upload = form.uploads["file"]
+                    blob = self.store.adopt(upload.path, upload.sha256, upload.size, upload.media_type)
+                    file = containers.put(container, blob, upload.filename, "user")
+                await self._json(file.payload())
+            case ("GET", container_id, "files"):
+                files = [file.payload() for file in containers.get(container_id).files.values()]
+                await self._json(_list(*self._page(files, default=20, ceiling=100)))
+            case ("GET", container_id, "files", file_id):
+                await self._json(containers.file(container_id, file_id).payload())
+            case ("DELETE", container_id, "files", file_id):
+                containers.file(container_id, file_id)
+                del containers.get(container_id).files[file_id]
+                await self._json({"id": file_id, "object": "container.file.deleted", "deleted": True})
+            case ("GET", container_id, "files", file_id, "content"):
+                await self._bytes(containers.file(container_id, file_id).blob)
+            case _:
+                raise unknown_address(self.wire, self.method, self.path)
+
+    async def _bytes(self, blob: Blob) -> None:
+        await self._send_head(200, "application/octet-stream", [(b"content-length", b"%d" % blob.size)])
+        with blob.path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await self._send({"type": "http.response.body", "body": b""})
 
     # Reading and sending
 
@@ -570,6 +637,20 @@ class _Request:
             return int(value)
         except ValueError as error:
             raise bad_value(name, f"Invalid type for '{name}': expected an integer.", "invalid_type") from error
+
+
+def _lifetime(fields: dict[str, str]) -> int | None:
+    """Seconds until a file expires, from the form of its upload; None for ever."""
+    seconds, anchor = fields.get("expires_after[seconds]"), fields.get("expires_after[anchor]")
+    if seconds is None and anchor is None:
+        return None
+    if anchor != "created_at":
+        raise bad_value("expires_after.anchor", "Invalid 'expires_after.anchor': expected 'created_at'.")
+    least, most = FILE_SECONDS
+    if seconds is None or not seconds.isdecimal() or not least <= int(seconds[:9]) <= most:
+        text = f"Invalid 'expires_after.seconds': expected a whole number from {least} to {most}."
+        raise bad_value("expires_after.seconds", text)
+    return int(seconds)
 
 
 async def follow(log: EventLog, after: int) -> AsyncGenerator[Json, None]:

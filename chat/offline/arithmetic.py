@@ -28,7 +28,9 @@ _OPERATORS: dict[type[ast.AST], Callable[..., float]] = {
     ast.UAdd: operator.pos,
     ast.USub: operator.neg,
 }
+_EMBEDDED = re.compile(r"(?<![\w.])[(\d][\d\s.+\-*/()^×·÷−]*[\d)](?![\w.]*\w)")
 MAX_CHARACTERS = 200
+MAX_QUESTION = 2_000
 MAX_DIGITS = 300
 
 
@@ -47,7 +49,18 @@ def expression(question: str) -> str | None:
     return text.strip() if re.search(r"[\d)]\s*[-+*/%]+\s*[-+]?\s*[\d(.]", text) else None
 
 
+def embedded(question: str) -> str | None:
+    """The longest sum that stands among other words; None when there is none."""
+    found = [match[0].strip(" .") for match in _EMBEDDED.finditer(question[:MAX_QUESTION])]
+    return next(filter(None, map(expression, sorted(found, key=len, reverse=True))), None)
+
+
 def evaluate(text: str) -> str:
+    """Work the sum out and write the result. Raises Undefined; ValueError for what is not a sum."""
+    return written(value(text))
+
+
+def value(text: str) -> int | float:
     """Work the sum out. Raises Undefined; ValueError for what is not a sum."""
     try:
         value = _value(ast.parse(text, mode="eval").body)
@@ -57,6 +70,10 @@ def evaluate(text: str) -> str:
         raise ValueError("not a sum") from error
     if isinstance(value, float) and not math.isfinite(value):
         raise Undefined("not finite")
+    return value
+
+
+def written(value: float) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.12g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .containers import Containers
 from .seal import Seal
 from .store import Store
 
@@ -14,3 +15,7 @@ class Bench:
 
     store: Store
     seal: Seal = field(default_factory=Seal)
+    containers: Containers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.containers = Containers(self.store)

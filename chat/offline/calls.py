@@ -47,7 +47,7 @@ def wanted_calls(talk: Talk) -> list[Call]:
     functions = [tool for tool in allowed(talk.tools, talk.tool_choice) if tool["type"] == "function"]
     if not functions:
         return []
-    chosen = _named(talk.question, functions) or _meant(talk.question, functions)
+    chosen = meant(talk.question, functions)
     if not chosen and must_call(talk.tool_choice):
         chosen = functions[:1]
     asked = [Call(tool["name"], text) for tool in chosen for text in _arguments(talk.question, tool)]
@@ -70,6 +70,11 @@ def must_call(choice: Any) -> bool:
     return bool(choice == "required")
 
 
+def meant(question: str, functions: Sequence[Json]) -> list[Json]:
+    """The tools that the question names, or else those that it is about."""
+    return _named(question, functions) or _about(question, functions)
+
+
 def _named(question: str, functions: Sequence[Json]) -> list[Json]:
     """Those whose name stands in the question, in its order."""
     found = {tool["name"]: re.search(rf"(?<![\w-]){re.escape(tool['name'])}(?![\w-])", question) for tool in functions}
@@ -77,7 +82,7 @@ def _named(question: str, functions: Sequence[Json]) -> list[Json]:
     return sorted((tool for tool in functions if tool["name"] in places), key=lambda tool: places[tool["name"]])
 
 
-def _meant(question: str, functions: Sequence[Json]) -> list[Json]:
+def _about(question: str, functions: Sequence[Json]) -> list[Json]:
     """Functions all of whose telling words ("weather" of get_weather) stand in the question."""
     said = set(terms(question))
     return [tool for tool in functions if (telling := telling_words(tool["name"])) and telling <= said]

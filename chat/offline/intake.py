@@ -60,6 +60,8 @@ class Asked:
     stored: bool
     background: bool
     streamed: bool
+    host: str = ""
+    """Under which name and port the engine was asked."""
 
 
 def parse(raw: bytes) -> Json:

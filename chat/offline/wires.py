@@ -41,6 +41,14 @@ class Wire:
     refused_purposes: frozenset[str] = frozenset()
     file_prefix: str = "file-"
 
+    # What else it serves
+    containers: bool = False
+    """The containers of the code interpreter, and their files."""
+    compacts: bool = False
+    counts_tokens: bool = False
+    image_deployment_header: bool = False
+    """Its image tool needs the name of a deployment in a header, and does not stream."""
+
     # What is read
     reads: frozenset[str] = frozenset()
     """The parameters that it knows; others are passed over without a word. Empty: all."""
@@ -135,6 +143,8 @@ _AZURE = Wire(
     image_file_ids=False,
     refused_purposes=frozenset({"user_data"}),
     file_prefix="assistant-",
+    containers=True,
+    image_deployment_header=True,
     api_key_header=True,
     request_id_header="apim-request-id",
     content_filters=True,
@@ -181,7 +191,7 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
     {
         wire.name: wire
         for wire in (
-            Wire("openai", new_usage_details=True),
+            Wire("openai", containers=True, compacts=True, counts_tokens=True, new_usage_details=True),
             _AZURE,
             replace(_AZURE, name="foundry", lists_inputs=False, background=False, content_filters=False),
             Wire(
@@ -270,7 +280,7 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
                 bare_opening_part=True,
                 dones_at_the_end=True,
                 thinks_aloud=True,
-                timings=True,
+                timings=False,
                 opening_fields=("id", "object", "status"),
                 final_fields=("id", "object", "created_at", "status", "model", "output", "usage"),
                 plain_fields=("id", "object", "created_at", "completed_at", "status", "model", "output", "usage"),
