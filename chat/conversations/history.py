@@ -1,7 +1,8 @@
 """Rows → input items: what a request has to say so that the provider knows the conversation.
 
 Where the provider keeps state, that is the last response id and what came after it; where it does not,
-or has forgotten, it is the whole path of turns. Files appear as placeholders
+may not, or has forgotten, it is the whole path of turns, with the model's reasoning where that came
+encrypted. Files appear as placeholders
 `{"type": "attachment", "id": UUID}`: their bytes join at the last moment and are never stored twice.
 """
 
@@ -12,12 +13,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from chat.conversations.parameters import is_kept
 from chat.models import Provider, Response, Status, Turn
 from chat.rendering.answer import segments
 from chat.responses.dialects import Dialect
 
 PATH_BATCH = 50
 Item = dict[str, Any]
+
+# What may stand in an answer that is sent back whole. Approvals wait for somebody, and images are too large.
+_SENT_BACK = ("reasoning", "message", "function_call", "web_search_call", "file_search_call", "code_interpreter_call")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,10 @@ class Plan:
         return self.items[-1:]
 
     @property
+    def has_reasoning(self) -> bool:
+        return any(item.get("type") == "reasoning" for item in self.items)
+
+    @property
     def attachment_ids(self) -> list[uuid.UUID]:
         return [uuid.UUID(part["id"]) for part in self._parts() if part.get("type") == "attachment"]
 
@@ -43,16 +52,24 @@ class Plan:
                 yield from content
 
 
-def plan(turn: Turn, provider: Provider, dialect: Dialect, *, chain: bool = True) -> Plan:
-    """What to send for `turn`. With `chain=False` the whole history, whatever the dialect can do."""
+def plan(turn: Turn, provider: Provider, dialect: Dialect, *, chain: bool = True, reasoning: bool = True) -> Plan:
+    """What to send for `turn`.
+
+    With `chain=False` the whole history, whatever the dialect can do; with `reasoning=False` none of what the model
+    thought, even where nothing is kept.
+    """
+    kept = is_kept(turn.deployment, dialect) if turn.deployment else dialect.state
+    echo = reasoning and not kept and dialect.encrypted_reasoning
     newest_first = [[question_item(turn)]]
     previous = ""
     for ancestor in ancestors(turn):
-        if chain and dialect.state:
+        if chain and kept:
             previous = chainable_id(ancestor, provider)
             if previous:
                 break
-        newest_first.append([question_item(ancestor), *answer_items(ancestor, dialect)])
+        is_same_model = ancestor.deployment_id == turn.deployment_id
+        reader = provider if echo and is_same_model else None
+        newest_first.append([question_item(ancestor), *answer_items(ancestor, dialect, reader)])
     items = [item for group in reversed(newest_first) for item in group]
     return Plan(previous, items)
 
@@ -89,15 +106,20 @@ def question_item(turn: Turn) -> Item:
     return {"type": "message", "role": "user", "content": parts}
 
 
-def answer_items(turn: Turn, dialect: Dialect) -> list[Item]:
+def answer_items(turn: Turn, dialect: Dialect, reader: Provider | None = None) -> list[Item]:
     """What the model said in a turn, as input: text messages and function pairs, in order.
 
-    Reasoning items are left out together with the ids of the others, since a provider refuses one
-    without its neighbour; dialects that demand ids on assistant messages get them.
+    A response that `reader` gave goes back to it whole and as it came, when all of its reasoning came encrypted.
+    Otherwise reasoning is left out together with the ids of what it led to, since a provider refuses one without
+    the other; dialects that demand ids on assistant messages get them.
     """
     responses = list(turn.responses.all())
     outputs = _function_outputs(responses)
-    return [item for response in responses for item in _replayed(response.output or [], outputs, dialect)]
+    found: list[Item] = []
+    for response in responses:
+        whole = reader is not None and _can_go_back_whole(response, outputs, reader, dialect)
+        found += (_echoed if whole else _told)(response.output or [], outputs, dialect)
+    return found
 
 
 def _function_outputs(responses: Iterable[Response]) -> dict[str, Item]:
@@ -110,13 +132,48 @@ def _function_outputs(responses: Iterable[Response]) -> dict[str, Item]:
     }
 
 
-def _replayed(output: Iterable[Item], outputs: dict[str, Item], dialect: Dialect) -> Iterator[Item]:
+def _can_go_back_whole(response: Response, outputs: dict[str, Item], reader: Provider, dialect: Dialect) -> bool:
+    """Whether its items can stand in an input as they are: complete, readable there, nothing without its pair."""
+    if response.provider_name != reader.name or response.status not in (Status.COMPLETED, Status.INCOMPLETE):
+        return False
+    items = response.output or []
+    types = [item.get("type") for item in items]
+    return (
+        "reasoning" in types
+        and types[-1] != "reasoning"  # cut off before it led to anything
+        and all(kind in _SENT_BACK and dialect.accepts_item(kind) for kind in types)
+        and all(_is_readable(item, outputs) for item in items)
+    )
+
+
+def _is_readable(item: Item, outputs: dict[str, Item]) -> bool:
+    if not isinstance(item.get("id"), str):
+        return False
+    if item["type"] == "reasoning":
+        return isinstance(item.get("encrypted_content"), str) and bool(item["encrypted_content"])
+    return item["type"] != "function_call" or str(item.get("call_id")) in outputs
+
+
+def _echoed(output: Iterable[Item], outputs: dict[str, Item], dialect: Dialect) -> Iterator[Item]:
+    for item in output:
+        if item["type"] in ("reasoning", "message"):
+            # Fields that are null in an answer are unknown ones in an input.
+            item = {key: value for key, value in item.items() if value is not None}
+        yield {"summary": [], **item} if item["type"] == "reasoning" else item
+        if item["type"] == "function_call":
+            yield outputs[str(item["call_id"])]
+
+
+def _told(output: Iterable[Item], outputs: dict[str, Item], dialect: Dialect) -> Iterator[Item]:
+    thought = False
     for item in output:
         match item.get("type"):
+            case "reasoning":
+                thought = True
             case "message":
                 text = "".join(s.text for s in segments([item]))
                 if text:
-                    yield _assistant_message(text, item, dialect)
+                    yield _assistant_message(text, {} if thought else item, dialect)
             case "function_call" if (result := outputs.get(str(item.get("call_id")))) is not None:
                 # A call goes with what came of it or not at all: providers refuse one without the other.
                 yield {key: item[key] for key in ("type", "call_id", "name", "arguments") if key in item}

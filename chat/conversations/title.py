@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from chat.models import Turn
+from chat.conversations.parameters import thrifty_reasoning
+from chat.models import Deployment, Turn
 from chat.responses.dialects import Dialect
 
 TITLE_INSTRUCTIONS = (
@@ -12,6 +13,7 @@ TITLE_INSTRUCTIONS = (
     "Answer with the title alone: no quotation marks, no full stop."
 )
 EXCERPT_CHARACTERS = 1500
+MAX_TOKENS = 1_000  # a title has ten; the rest is for a model that thinks first, and an end for one that finds none
 
 
 def wants_title(turn: Turn) -> bool:
@@ -19,13 +21,20 @@ def wants_title(turn: Turn) -> bool:
     return turn.parent_id is None and not turn.conversation.titled_by_owner
 
 
-def title_request(turn: Turn, answer: str, model: str, dialect: Dialect) -> dict[str, Any]:
-    """The request's body. It is not stored upstream where that can be said."""
+def title_request(turn: Turn, answer: str, deployment: Deployment, dialect: Dialect) -> dict[str, Any]:
+    """The request's body. It is not stored upstream where that can be said, and asks for little thought."""
     exchange = f"User: {turn.question[:EXCERPT_CHARACTERS]}\n\nAssistant: {answer[:EXCERPT_CHARACTERS]}"
     names = ", ".join(attachment.name for attachment in turn.attachments.all())
     if names:
         exchange += f"\n\nAttached files: {names}"
-    body: dict[str, Any] = {"model": model, "instructions": TITLE_INSTRUCTIONS, "input": exchange}
+    body: dict[str, Any] = {
+        "model": deployment.name,
+        "instructions": TITLE_INSTRUCTIONS,
+        "input": exchange,
+        "max_output_tokens": MAX_TOKENS,
+    }
+    if reasoning := thrifty_reasoning(deployment, dialect):
+        body["reasoning"] = reasoning
     if dialect.store:
         body["store"] = False
     return body

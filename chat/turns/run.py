@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from django.utils import timezone
 from chat import engines
 from chat.conversations import history, keep, title
 from chat.conversations.ask import Asked
+from chat.conversations.parameters import parameters_of
 from chat.files import delivery
 from chat.files.errors import Refused as FileRefused
 from chat.models import Attachment, Response, Status, Turn
@@ -51,6 +53,15 @@ NOT_READ = "The answer is saved, but could not be read back. Reload the page."
 DELETED = "This conversation was deleted while it was being answered."
 TITLE_SECONDS = 30.0
 
+# How providers refuse reasoning that is sent back: not theirs, changed, or without its neighbour; and the wish for it.
+_REASONING_REFUSED = re.compile(
+    r"encrypted.content|\brs_\w|reasoning' item|type 'reasoning'|required following item", re.I
+)
+_ENCRYPTION_REFUSED = re.compile(r"encrypted content is not supported|reasoning\.encrypted_content", re.I)
+
+_without_encryption: set[int] = set()
+"""Deployments that refused to encrypt reasoning, since they have none. Known for as long as this process lives."""
+
 _tasks: dict[int, asyncio.Task[None]] = {}
 _ending: set[int] = set()
 
@@ -76,6 +87,8 @@ class Job:
     request_id: str = ""
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     files_renewed: bool = False
+    echoes_reasoning: bool = True
+    is_kept_upstream: bool = True
     is_stored: bool = False
 
 
@@ -236,10 +249,9 @@ def _claim(live: LiveResponse) -> Job | None:
 
 async def _answer(job: Job, live: LiveTurn) -> Outcome:
     assert job.turn.deployment is not None
-    provider = job.turn.deployment.provider
     writer.begin(job.response.pk, job.turn.pk, job.live.draft)
-    job.client = engines.client_for(provider)
-    plan: history.Plan | None = await in_db(history.plan, job.turn, provider, job.dialect)
+    job.client = engines.client_for(job.turn.deployment.provider, job.turn.deployment)
+    plan: history.Plan | None = await _planned(job)
     while plan is not None:
         try:
             await _stream(job, live, plan)
@@ -263,38 +275,52 @@ async def _answer(job: Job, live: LiveTurn) -> Outcome:
 
 async def _mended(job: Job, plan: history.Plan, error: Refused) -> history.Plan | None:
     """Another way to ask, for what a provider may have forgotten. Each is tried once; None when there is none."""
-    assert job.turn.deployment is not None
-    provider = job.turn.deployment.provider
+    deployment = job.turn.deployment
+    assert deployment is not None
     if isinstance(error, PreviousResponseNotFound):
-        if not plan.previous_response_id:
-            return None
-        return await in_db(history.plan, job.turn, provider, job.dialect, chain=False)
-    if job.files_renewed or not isinstance(error, InvalidRequest | NotFound):
+        return await _planned(job, chain=False) if plan.previous_response_id else None
+    if not isinstance(error, InvalidRequest | NotFound):
         return None
+    if _ENCRYPTION_REFUSED.search(error.message) and deployment.pk not in _without_encryption:
+        _without_encryption.add(deployment.pk)
+        return await _planned(job, chain=bool(plan.previous_response_id))
+    if plan.has_reasoning and _REASONING_REFUSED.search(str(error)):
+        job.echoes_reasoning = False
+        return await _planned(job)
     lost = [pk for pk, part in job.parts.items() if part.get("file_id") and str(part["file_id"]) in str(error)]
-    if not lost:
+    if job.files_renewed or not lost:
         return None
     job.files_renewed = True
     for attachment in await in_db(_attachments, lost):
-        await delivery.vanished(attachment, provider)
+        await delivery.vanished(attachment, deployment.provider)
         del job.parts[str(attachment.pk)]
     return plan
+
+
+async def _planned(job: Job, *, chain: bool = True) -> history.Plan:
+    deployment = job.turn.deployment
+    assert deployment is not None
+    reasoning = job.echoes_reasoning and deployment.pk not in _without_encryption
+    return await in_db(history.plan, job.turn, deployment.provider, job.dialect, chain=chain, reasoning=reasoning)
 
 
 async def _stream(job: Job, live: LiveTurn, plan: history.Plan) -> None:
     """One request. Each event goes into the draft; tabs and writer are told that there is something new."""
     assert job.client is not None
     body = await _body(job, plan)
-    await in_db(_note_request, job.response.pk, plan, bool(body.get("store", True)))
+    job.is_kept_upstream = bool(body.get("store", True))
+    await in_db(_note_request, job.response.pk, plan, job.is_kept_upstream)
     async with job.client.stream(body) as events:
         async for event in events:
             job.request_id = events.request_id or ""
             if job.live.apply(event):
                 live.changed()
             writer.changed(job.response.pk)
-    # Some servers say only in the stream that they know nothing to go on from.
+    # Some servers say only in the stream that they know nothing to go on from, or cannot read what they are given.
     failure = job.live.draft.failure()
-    if isinstance(failure, PreviousResponseNotFound) and not job.live.draft.items:
+    if failure is None or job.live.draft.items:
+        return
+    if isinstance(failure, PreviousResponseNotFound) or _REASONING_REFUSED.search(str(failure)):
         raise failure
 
 
@@ -303,7 +329,7 @@ async def _body(job: Job, plan: history.Plan) -> dict[str, Any]:
     assert deployment is not None
     await _load_parts(job, plan)
     body: dict[str, Any] = {
-        **deployment.as_parameters(),
+        **parameters_of(deployment, job.dialect, encrypted=deployment.pk not in _without_encryption),
         "model": deployment.name,
         "input": [_with_files(item, job.parts) for item in plan.items],
     }
@@ -345,7 +371,7 @@ def _note_request(pk: int, plan: history.Plan, store: bool) -> None:
 async def _fetch_once(job: Job, live: LiveTurn) -> None:
     """The stream ended without a last word: a provider that keeps responses may know how it went."""
     draft = job.live.draft
-    if job.client is None or not draft.response_id or not job.dialect.retrieve:
+    if job.client is None or not draft.response_id or not (job.dialect.retrieve and job.is_kept_upstream):
         return
     try:
         fetched = event_from_response(await job.client.retrieve(draft.response_id))
@@ -426,7 +452,7 @@ async def _give_title(job: Job) -> None:
     """A failure here costs a title and nothing else."""
     if not title.wants_title(job.turn) or job.client is None or job.turn.deployment is None:
         return
-    body = title.title_request(job.turn, job.live.draft.text(), job.turn.deployment.name, job.dialect)
+    body = title.title_request(job.turn, job.live.draft.text(), job.turn.deployment, job.dialect)
     try:
         async with asyncio.timeout(TITLE_SECONDS):
             payload = await job.client.create(body)

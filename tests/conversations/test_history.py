@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from chat.conversations.ask import Question, ask
 from chat.conversations.history import Item, Plan, answer_items, plan
-from chat.models import Conversation, Deployment, Response, Status, Turn, User
+from chat.models import Conversation, Deployment, Provider, Response, Status, Turn, User
 from chat.models.conversations import TurnAttachment
 from chat.responses.dialects import DIALECTS, Dialect
 from chat.responses.fold import Draft
@@ -242,6 +242,141 @@ def next_items(conversation: Conversation) -> list[Item]:
     return items
 
 
+@pytest.mark.seed("S1-30")
+class TestNothingKept:
+    """Deployments whose provider may keep nothing: the whole path, and reasoning in its encrypted form."""
+
+    THOUGHT = {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [{"type": "summary_text", "text": "Hm"}],
+        "encrypted_content": "gAAA",
+        "content": None,
+        "status": None,
+    }
+    ANSWER = message("One.", id="msg_1", phase="final_answer", extra=None)
+    CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "now", "arguments": "{}"}
+    OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "noon"}
+
+    @pytest.fixture
+    def deployment(self, db: None) -> Deployment:
+        return make_deployment(keeps_responses=False)
+
+    def told(self, conversation: Conversation, *output: Item, **response: Any) -> Turn:
+        return make_turn(conversation, "One?", output=list(output), **{"store": False, **response})
+
+    def test_reasoning_goes_back_whole_and_in_order_with_what_it_led_to(self, conversation: Conversation) -> None:
+        self.told(conversation, self.THOUGHT, self.ANSWER)
+        found = next_plan(conversation)
+        assert found.previous_response_id == ""
+        assert found.has_reasoning
+        assert [item["type"] for item in found.items] == ["message", "reasoning", "message", "message"]
+        thought, answer = found.items[1:3]
+        # What is null in an answer is unknown in an input.
+        assert thought == {key: self.THOUGHT[key] for key in ("type", "id", "summary", "encrypted_content")}
+        assert answer == {key: value for key, value in self.ANSWER.items() if value is not None}
+
+    def test_the_whole_path_is_told_even_where_an_earlier_response_was_kept(self, conversation: Conversation) -> None:
+        make_turn(conversation, "Zero?", "Zero.", response_id="resp_kept", store=True)
+        self.told(conversation, self.THOUGHT, self.ANSWER)
+        found = next_plan(conversation)
+        assert found.previous_response_id == ""
+        assert found.items[0]["content"][0]["text"] == "Zero?"
+
+    def test_once_responses_are_kept_again_what_was_not_is_told_and_the_rest_chained(
+        self, conversation: Conversation, deployment: Deployment
+    ) -> None:
+        make_turn(conversation, "Zero?", "Zero.", response_id="resp_kept", store=True)
+        self.told(conversation, self.THOUGHT, self.ANSWER)
+        deployment.keeps_responses = True
+        deployment.save()
+        found = next_plan(conversation)
+        assert found.previous_response_id == "resp_kept"
+        assert said(found) == [("user", "One?"), ("assistant", "One."), ("user", "Next")]
+        assert not found.has_reasoning
+
+    def test_a_call_keeps_the_reasoning_before_it_and_is_followed_by_what_came_of_it(
+        self, conversation: Conversation
+    ) -> None:
+        turn = self.told(conversation, self.THOUGHT, self.CALL)
+        Response.objects.create(
+            turn=turn,
+            order=1,
+            status=Status.COMPLETED,
+            provider_name="Scripted",
+            input=[self.OUTPUT],
+            output=[{**self.THOUGHT, "id": "rs_2"}, self.ANSWER],
+        )
+        found = next_plan(conversation)
+        assert [item.get("id") or item.get("call_id") for item in found.items[1:-1]] == [
+            *("rs_1", "fc_1", "c1"),
+            *("rs_2", "msg_1"),
+        ]
+
+    def test_a_search_between_two_thoughts_goes_back_too(self, conversation: Conversation) -> None:
+        search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}}
+        self.told(conversation, self.THOUGHT, search, {**self.THOUGHT, "id": "rs_2"}, self.ANSWER)
+        assert [item.get("id") for item in next_plan(conversation).items[1:-1]] == ["rs_1", "ws_1", "rs_2", "msg_1"]
+
+    @pytest.mark.parametrize(
+        ("output", "response"),
+        [
+            ([{**THOUGHT, "encrypted_content": None}, ANSWER], {}),
+            ([{**THOUGHT, "encrypted_content": ""}, ANSWER], {}),
+            ([{**THOUGHT, "encrypted_content": 7}, ANSWER], {}),
+            ([{**THOUGHT, "id": None}, ANSWER], {}),
+            ([THOUGHT, {**THOUGHT, "id": "rs_2", "encrypted_content": None}, ANSWER], {}),
+            ([THOUGHT, CALL, ANSWER], {}),
+            ([THOUGHT, {"type": "image_generation_call", "id": "ig_1", "result": "b64"}, ANSWER], {}),
+            ([THOUGHT, {"type": "new_thing", "id": "new_1"}, ANSWER], {}),
+            ([ANSWER, THOUGHT], {"status": Status.INCOMPLETE}),
+            ([THOUGHT, ANSWER], {"status": Status.CANCELLED}),
+            ([THOUGHT, ANSWER], {"status": Status.INTERRUPTED}),
+            ([THOUGHT, ANSWER], {"provider_name": "Elsewhere"}),
+        ],
+        ids=["not-encrypted", "empty", "no-text", "no-id", "one-is-not", "call-without-output", "image", "unknown",
+             "cut-off", "stopped", "interrupted", "elsewhere"],
+    )  # fmt: skip
+    def test_otherwise_it_is_left_out_with_the_ids_of_what_it_led_to(
+        self, conversation: Conversation, output: list[Item], response: dict[str, Any]
+    ) -> None:
+        self.told(conversation, *output, **response)
+        found = next_plan(conversation)
+        assert not found.has_reasoning
+        assert said(found) == [("user", "One?"), ("assistant", "One."), ("user", "Next")]
+        if output[0]["type"] == "reasoning":
+            assert found.items[1]["id"] != "msg_1"
+
+    def test_another_model_cannot_read_it(self, conversation: Conversation) -> None:
+        self.told(conversation, self.THOUGHT, self.ANSWER)
+        conversation.deployment = make_deployment("m-2", keeps_responses=False)
+        conversation.save()
+        assert not next_plan(conversation).has_reasoning
+
+    def test_nor_can_a_server_that_takes_none_or_not_such_items(self, conversation: Conversation) -> None:
+        self.told(conversation, self.THOUGHT, self.ANSWER)
+        turn = ask(conversation.owner, conversation, Question("Next", uuid.uuid4())).turn
+        assert planned(turn).has_reasoning, "the premise"
+        for lacking in ({"encrypted_reasoning": False}, {"input_item_types": ["message"]}):
+            assert not planned(turn, STATEFUL.with_overrides(lacking)).has_reasoning
+
+    def test_a_stateless_server_that_encrypts_gets_it_although_it_might_keep_all(
+        self, alice: User, conversation: Conversation, deployment: Deployment
+    ) -> None:
+        deployment.keeps_responses = True
+        deployment.save()
+        self.told(conversation, self.THOUGHT, self.ANSWER, store=True)
+        assert next_plan(conversation, STATELESS.with_overrides({"encrypted_reasoning": True})).has_reasoning
+
+    def test_it_can_be_left_out_on_demand(self, conversation: Conversation) -> None:
+        self.told(conversation, self.THOUGHT, self.ANSWER)
+        turn = Turn.objects.with_answers().get(
+            pk=ask(conversation.owner, conversation, Question("N", uuid.uuid4())).turn.pk
+        )
+        assert turn.deployment is not None
+        assert not plan(turn, turn.deployment.provider, STATEFUL, reasoning=False).has_reasoning
+
+
 class TestFiles:
     def test_they_come_before_the_text_and_as_placeholders(self, alice: User, deployment: Deployment) -> None:
         files = [make_attachment(alice, name, b"") for name in ("a.pdf", "b.pdf")]
@@ -274,3 +409,5 @@ def test_whatever_a_provider_sent_can_be_told_again(output: list[Any]) -> None:
     turn._prefetched_objects_cache = {"responses": [response]}  # type: ignore[attr-defined]
     for item in answer_items(turn, STATELESS):
         assert item["type"] in ("message", "function_call")
+    response.status, response.provider_name = Status.COMPLETED, "Here"
+    assert isinstance(answer_items(turn, STATEFUL, Provider(name="Here")), list)

@@ -34,7 +34,7 @@ def upstream(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Callabl
     def script(*replies: Reply, dialect: str = "openai") -> Upstream:
         transport = Upstream(*replies, dialect=dialect)
         monkeypatch.setattr(engines, "dialect_of", lambda provider: DIALECTS[dialect])
-        monkeypatch.setattr(engines, "client_for", lambda provider: transport.client())
+        monkeypatch.setattr(engines, "client_for", lambda provider, deployment=None: transport.client())
         return transport
 
     return script
@@ -54,6 +54,7 @@ def put(owner: User, deployment: Deployment) -> Callable[..., Asked]:
 async def nothing_left_running() -> AsyncIterator[None]:
     yield
     assert not run._tasks, "a test left a run behind"
+    run._without_encryption.clear()
 
 
 @pytest.fixture(autouse=True)

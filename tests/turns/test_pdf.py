@@ -49,7 +49,7 @@ async def azure(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Asyn
 
     http = httpx.AsyncClient(transport=OfflineTransport(azure.engine), event_hooks={"request": [note]})
     client = Client(Endpoint("http://azure.invalid/openai/v1/", DIALECTS["azure"], "k", {}), http)
-    monkeypatch.setattr(engines, "client_for", lambda provider: client)
+    monkeypatch.setattr(engines, "client_for", lambda provider, deployment=None: client)
     monkeypatch.setattr(engines, "dialect_of", lambda provider: DIALECTS["azure"])
     yield azure
     await http.aclose()

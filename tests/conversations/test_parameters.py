@@ -1,0 +1,105 @@
+"""What a question asks for besides its input, and what a title asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chat.conversations.parameters import is_kept, parameters_of, thrifty_reasoning
+from chat.conversations.title import title_request
+from chat.models import Deployment, Turn
+from chat.responses.dialects import DIALECTS, Dialect
+
+OPENAI, AZURE, OFOX, LLAMA = (DIALECTS[name] for name in ("openai", "azure", "ofox", "llamacpp"))
+ENCRYPTED = ["reasoning.encrypted_content"]
+
+
+def asked(dialect: Dialect = OPENAI, *, encrypted: bool = True, **fields: Any) -> dict[str, Any]:
+    return parameters_of(Deployment(name="m", **fields), dialect, encrypted=encrypted)
+
+
+def test_a_deployment_that_says_nothing_asks_for_nothing() -> None:
+    assert asked() == {}
+    assert asked(OFOX) == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reasoning"),
+    [
+        ({"reasoning_effort": "low"}, {"effort": "low"}),
+        ({"reasoning_effort": "none", "reasoning_summary": "auto"}, {"effort": "none", "summary": "auto"}),
+        ({"parameters": {"reasoning": {"effort": "high"}}}, {"effort": "high"}),
+        ({"parameters": {"reasoning": {"effort": "high"}}, "reasoning_summary": "detailed"},
+         {"effort": "high", "summary": "detailed"}),
+        ({"parameters": {"reasoning": {"effort": "high", "new": 1}}, "reasoning_effort": "low"},
+         {"effort": "low", "new": 1}),
+        ({"parameters": {"reasoning": {"generate_summary": "auto"}}, "reasoning_summary": "concise"},
+         {"summary": "concise"}),
+        ({"parameters": {"reasoning": "much"}, "reasoning_effort": "low"}, {"effort": "low"}),
+    ],
+)  # fmt: skip
+def test_the_deployments_own_fields_win_over_its_free_parameters(
+    fields: dict[str, Any], reasoning: dict[str, Any]
+) -> None:
+    assert asked(**fields) == {"reasoning": reasoning}
+
+
+def test_reasoning_is_asked_for_as_far_as_the_server_can() -> None:
+    fields = {"reasoning_effort": "low", "reasoning_summary": "auto"}
+    assert asked(replace(OPENAI, reasoning_summary=False), **fields) == {"reasoning": {"effort": "low"}}
+    assert asked(replace(OPENAI, reasoning_effort=False), **fields) == {"reasoning": {"summary": "auto"}}
+    assert asked(replace(OPENAI, reasoning_effort=False, reasoning_summary=False), **fields) == {}
+
+
+@pytest.mark.seed("S1-30")
+@pytest.mark.parametrize("dialect", [OPENAI, AZURE])
+def test_where_nothing_may_be_kept_that_is_said_and_reasoning_comes_encrypted(dialect: Dialect) -> None:
+    assert asked(dialect, keeps_responses=False) == {"store": False, "include": ENCRYPTED}
+    assert asked(dialect, keeps_responses=False, parameters={"store": True})["store"] is False
+    both = asked(dialect, keeps_responses=False, parameters={"include": ["message.output_text.logprobs"]})
+    assert both["include"] == ["message.output_text.logprobs", *ENCRYPTED]
+    assert asked(dialect, keeps_responses=False, parameters={"include": ENCRYPTED})["include"] == ENCRYPTED
+    assert asked(dialect, keeps_responses=False, encrypted=False) == {"store": False}
+
+
+def test_a_server_that_knows_none_of_it_is_not_bothered() -> None:
+    for dialect in (OFOX, LLAMA):
+        assert asked(dialect, keeps_responses=False) == {}
+    assert asked(replace(OFOX, encrypted_reasoning=True)) == {"include": ENCRYPTED}
+    assert asked(replace(OFOX, store=True), keeps_responses=False) == {"store": False}
+
+
+def test_what_the_free_parameters_do_not_let_be_kept_is_not_kept_either() -> None:
+    assert is_kept(Deployment(), OPENAI)
+    assert not is_kept(Deployment(), OFOX)
+    assert not is_kept(Deployment(keeps_responses=False), OPENAI)
+    assert not is_kept(Deployment(parameters={"store": False}), OPENAI)
+    assert asked(parameters={"store": False}) == {"store": False, "include": ENCRYPTED}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reasoning"),
+    [
+        ({}, {}),
+        ({"reasoning_effort": "high"}, {"effort": "low"}),
+        ({"reasoning_effort": "minimal"}, {"effort": "minimal"}),
+        ({"reasoning_effort": "none"}, {"effort": "none"}),
+        ({"reasoning_summary": "detailed"}, {"effort": "low"}),
+        ({"parameters": {"reasoning": {"effort": "medium"}}}, {"effort": "low"}),
+    ],
+)
+def test_a_title_is_thought_about_little(fields: dict[str, Any], reasoning: dict[str, Any]) -> None:
+    assert thrifty_reasoning(Deployment(**fields), OPENAI) == reasoning
+    assert thrifty_reasoning(Deployment(**fields), replace(OPENAI, reasoning_effort=False)) == {}
+
+
+def test_a_title_is_never_kept_and_never_long() -> None:
+    turn = Turn(pk=1, question="Why?")
+    turn._prefetched_objects_cache = {"attachments": []}  # type: ignore[attr-defined]
+    body = title_request(turn, "Because.", Deployment(name="m", reasoning_effort="high"), OPENAI)
+    assert (body["store"], body["reasoning"], body["model"]) == (False, {"effort": "low"}, "m")
+    assert body["max_output_tokens"] <= 1_000
+    assert "include" not in body
+    assert "store" not in title_request(turn, "Because.", Deployment(name="m"), OFOX)
