@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chat.models.files import Attachment
-from chat.models.providers import Deployment
+from chat.models.providers import ID_LENGTH, Deployment
 
 if TYPE_CHECKING:
     from chat.models.people import User
@@ -156,8 +156,8 @@ class Response(models.Model):
     order = models.PositiveSmallIntegerField(default=0)
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
     provider_name = models.CharField(max_length=100, blank=True)
-    response_id = models.CharField(max_length=255, blank=True, db_index=True)
-    previous_response_id = models.CharField(max_length=255, blank=True)
+    response_id = models.CharField(max_length=ID_LENGTH, blank=True, db_index=True)
+    previous_response_id = models.CharField(max_length=ID_LENGTH, blank=True)
     store = models.BooleanField(default=True)
     background = models.BooleanField(default=False)
     input: models.JSONField[Any] = models.JSONField(

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from chat.models.providers import Provider
+from chat.models.providers import ID_LENGTH, Provider
 
 if TYPE_CHECKING:
     from chat.models.people import User
@@ -75,7 +75,7 @@ class ProviderFile(models.Model):
 
     attachment = models.ForeignKey(Attachment, on_delete=models.CASCADE, related_name="provider_files")
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="files")
-    file_id = models.CharField(max_length=255)
+    file_id = models.CharField(max_length=ID_LENGTH)
     purpose = models.CharField(max_length=32)
     expires_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -13,6 +13,9 @@ from chat.responses.dialects import DIALECTS
 if TYPE_CHECKING:
     from chat.models.people import User
 
+# Of ids at a provider. OpenAI's have 60 characters; LiteLLM packs a route into its own, which had 445.
+ID_LENGTH = 1024
+
 variable_name = RegexValidator(
     r"^[A-Za-z_][A-Za-z0-9_]*\Z",
     "Give the name of an environment variable, such as AZURE_OPENAI_API_KEY; never the key itself.",

@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
+from chat.models.providers import ID_LENGTH
 from chat.responses.fold import Draft
 from chat.turns.db import in_db
 
@@ -64,8 +65,8 @@ def draft_fields(draft: Draft) -> dict[str, Any]:
         "input_tokens": _count(usage.get("input_tokens")),
         "output_tokens": _count(usage.get("output_tokens")),
     }
-    if draft.response_id:
-        fields["response_id"] = draft.response_id[:255]
+    if 0 < len(draft.response_id) <= ID_LENGTH:  # half an id would name nothing
+        fields["response_id"] = draft.response_id
     return fields
 
 

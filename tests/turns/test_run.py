@@ -75,6 +75,31 @@ async def test_the_second_turn_continues_the_first_by_its_id(upstream: Script, p
     assert second.previous_response_id == "resp_1"
 
 
+async def test_the_long_ids_of_a_gateway_are_kept_whole(upstream: Script, put: Put) -> None:
+    """LiteLLM's ids hold a route and had 445 characters; a part of one would name nothing."""
+    long_id = "resp_" + "x" * 900
+    script = upstream(
+        Reply(events=text_events(["One."], response_id=long_id)),
+        Reply(events=text_events(["Two."], response_id="resp_2")),
+    )
+    first = await answer(await stored(put))
+    await answer(await stored(put, "And then?", first.turn.conversation))
+    assert first.response_id == long_id
+    assert script.requests[1]["previous_response_id"] == long_id
+
+
+async def test_an_id_beyond_all_measure_is_not_kept_and_the_history_sent(upstream: Script, put: Put) -> None:
+    script = upstream(
+        Reply(events=text_events(["One."], response_id="resp_" + "x" * 2000)),
+        Reply(events=text_events(["Two."], response_id="resp_2")),
+    )
+    first = await answer(await stored(put))
+    await answer(await stored(put, "And then?", first.turn.conversation))
+    assert first.response_id == ""
+    assert "previous_response_id" not in script.requests[1]
+    assert len(script.requests[1]["input"]) == 3
+
+
 async def test_a_stateless_dialect_gets_the_whole_history_with_ids(upstream: Script, put: Put) -> None:
     script = upstream(
         Reply(events=text_events(["One."])), Reply(events=text_events(["Two."], response_id="resp_2")), dialect="ofox"
