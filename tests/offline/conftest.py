@@ -39,9 +39,10 @@ async def make_engine() -> AsyncIterator[Callable[..., Awaitable[Engine]]]:
             app = create_app(dialect=dialect, **{"pace_seconds": 0.0, **options})
             stack.push_async_callback(app.aclose)
             transport = OfflineTransport(app)
-            base = "http://engine/openai/v1/" if dialect == "azure" else "http://engine/v1/"
+            known = DIALECTS.get(dialect, DIALECTS["generic"])
+            base = f"http://engine/{known.base_path}/"
             http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=base))
-            client = Client(Endpoint(base, DIALECTS[dialect], sent_key), http, max_retries=0)
+            client = Client(Endpoint(base, known, sent_key), http, max_retries=0)
             return Engine(app, client, http)
 
         yield make
