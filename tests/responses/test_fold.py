@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chat.responses.errors import ContentFiltered, RateLimited, ServerFault
-from chat.responses.events import Delta, Event, ItemEvent, PartEvent, Terminal, Whole, decode_json, parse_event
+from chat.responses.events import Event, ItemEvent, PartEvent, Terminal, Whole, decode_json, parse_event
 from chat.responses.fold import RESPONSE, Draft
 from tests.responses.wire import NAMES, WHOLE, essence, events_of, fold
 
@@ -37,71 +37,7 @@ def is_done(e: Event) -> bool:
     return isinstance(e, Whole) or (isinstance(e, PartEvent | ItemEvent) and e.done)
 
 
-# Recordings
-
-
-@pytest.mark.parametrize("name", WHOLE)
-def test_deltas_alone_dones_alone_and_the_final_payload_say_the_same(name: str) -> None:
-    events = events_of(name)
-    whole = fold(events)
-    deltas = fold([e for e in without_output(events) if not is_done(e)])
-    dones = fold([e for e in without_output(events) if not isinstance(e, Delta)])
-    assert whole.terminal_seen
-    assert essence(deltas.output()) == essence(whole.output())
-    if name != "azure_failed":  # breaks off before anything is done
-        assert essence(dones.output()) == essence(whole.output())
-        assert dones.text() == whole.text()
-    assert deltas.text() == whole.text()
-
-
-@pytest.mark.parametrize("name", WHOLE)
-def test_the_final_payload_is_the_output(name: str) -> None:
-    events = events_of(name)
-    last = events[-1]
-    output = last.response.get("output") if isinstance(last, Terminal) else None
-    if output:
-        assert fold(events).output() == output
-    else:
-        assert name.startswith(("ofox", "azure_failed", "openai_error"))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_changes_are_enough_to_follow_the_texts(name: str) -> None:
-    draft = Draft()
-    shown: dict[Any, str] = {}
-    for e in events_of(name):
-        change = draft.apply(e)
-        if change is None or change.target is None:
-            continue
-        place = (change.item, change.part, change.target)
-        shown[place] = draft.part_text(change) if change.delta is None else shown.get(place, "") + change.delta
-        assert shown[place] == draft.part_text(change)
-    texts = [text for (_, _, target), text in sorted(shown.items(), key=str) if target.value == "text"]
-    assert "".join(texts) == draft.text()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_stored_draft_continues_where_it_was(name: str) -> None:
-    events = events_of(name)
-    whole = fold(without_output(events))
-    for cut in range(1, len(events)):
-        first = fold(events[:cut])
-        stored = json.loads(json.dumps(first.output()))
-        draft = Draft.restore(first.response_id, stored, first.cursor)
-        for e in without_output(events[cut:]):
-            draft.apply(e)
-        assert essence(draft.output()) == essence(whole.output())
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_snapshot_of_the_output_does_not_change_later(name: str) -> None:
-    draft = Draft()
-    snapshots = []
-    for e in events_of(name):
-        draft.apply(e)
-        output = draft.output()
-        snapshots.append((output, json.dumps(output)))
-    assert all(json.dumps(output) == text for output, text in snapshots)
+# Recordings (all of them are replayed in test_recordings)
 
 
 def test_azure_text_with_its_usage_model_and_filters() -> None:

@@ -1,22 +1,20 @@
-"""Recordings, and the shortest way from their bytes to a draft."""
+"""The shortest way from a recording's bytes to a draft."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from chat.responses.events import Event, event_from_frame
 from chat.responses.fold import Draft
 from chat.responses.sse import ServerSentEvent, SSEDecoder
+from tests.recordings import BY_NAME, RECORDINGS
 
-RECORDINGS = Path(__file__).parent.parent / "recordings"
-NAMES = sorted(path.stem for path in RECORDINGS.glob("*.sse"))
-ENDLESS = {"azure_cut_off"}  # those without a terminal event
-WHOLE = [name for name in NAMES if name not in ENDLESS]
+NAMES = [recording.name for recording in RECORDINGS]
+WHOLE = [recording.name for recording in RECORDINGS if recording.ends]
 
 
 def recording(name: str) -> bytes:
-    return (RECORDINGS / f"{name}.sse").read_bytes()
+    return BY_NAME[name].bytes
 
 
 def frames_of(data: bytes) -> list[ServerSentEvent]:
@@ -30,8 +28,21 @@ def events_of(name: str) -> list[Event]:
     return [event for event in events if event is not None]
 
 
-def fold(events: list[Event]) -> Draft:
-    draft = Draft()
+def beginning_of(name: str) -> Draft:
+    """The draft that a recording begins with: a new one, or that of the stream which it resumes, as it was stored."""
+    before = BY_NAME[name].continues
+    if not before:
+        return Draft()
+    stored = fold(events_of(before))
+    return Draft.restore(stored.response_id, stored.output(), stored.cursor)
+
+
+def draft_of(name: str) -> Draft:
+    return fold(events_of(name), beginning_of(name))
+
+
+def fold(events: list[Event], draft: Draft | None = None) -> Draft:
+    draft = draft or Draft()
     for event in events:
         draft.apply(event)
     return draft
