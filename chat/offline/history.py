@@ -12,20 +12,24 @@ from typing import Any
 
 from .seal import NotOurs, Seal
 from .store import Kept, Store
-from .wires import Json, WireError, bad_value
+from .wires import Json, Wire, WireError, bad_value
 
 _FROM_REASONING = ("message", "function_call", "code_interpreter_call", "image_generation_call", "mcp_call")
 
 
-def settle(new: Iterable[Json], earlier: Iterable[Json], store: Store, seal: Seal) -> tuple[list[Json], list[Json]]:
+def settle(
+    new: Iterable[Json], earlier: Iterable[Json], wire: Wire, store: Store, seal: Seal
+) -> tuple[list[Json], list[Json]]:
     """Return the new items, references replaced, and the whole conversation. Raises WireError."""
     found = [_referred(item, store) for item in new]
     whole = [opened for item in (*earlier, *found) for opened in _opened(item, seal)]
-    _check_ids(whole)
     _check_calls(whole)
     _check_approvals(whole)
-    _check_reasoning(found, store)
-    _check_origins(found, store)
+    if wire.pairs_reasoning:
+        _check_ids(whole)
+        _check_seals(found, seal)
+        _check_reasoning(found, store)
+        _check_origins(found, store)
     return found, whole
 
 
@@ -55,20 +59,25 @@ def stored_item(item_id: str, store: Store) -> Json | None:
 
 
 def _opened(item: Json, seal: Seal) -> Iterator[Json]:
-    """Sealed content is read, and refused when it is not ours; a compaction becomes what was compacted."""
+    """A compaction becomes what was compacted."""
     if item["type"] == "compaction":
-        yield from _read(seal, item.get("encrypted_content"), str(item.get("id")))
-        return
-    if item["type"] == "reasoning" and item.get("encrypted_content") is not None:
-        _read(seal, item["encrypted_content"], str(item.get("id")))
-    yield item
+        yield from _read(seal, item)
+    else:
+        yield item
 
 
-def _read(seal: Seal, sealed: Any, item_id: str) -> Any:
+def _check_seals(items: Iterable[Json], seal: Seal) -> None:
+    for item in items:
+        if item["type"] == "reasoning" and item.get("encrypted_content") is not None:
+            _read(seal, item)
+
+
+def _read(seal: Seal, item: Json) -> Any:
+    sealed = item.get("encrypted_content")
     try:
         return seal.open(sealed if isinstance(sealed, str) else "")
     except NotOurs as error:
-        text = f"The encrypted content for item {item_id} could not be verified. Reason: Encrypted content could not be decrypted or parsed."
+        text = f"The encrypted content for item {item['id']} could not be verified. Reason: Encrypted content could not be decrypted or parsed."
         raise bad_value("input", text, "invalid_encrypted_content") from error
 
 

@@ -84,7 +84,7 @@ def take_in(body: Json, wire: Wire, store: Store, seal: Seal, models: tuple[str,
     check_options(body, wire)
     previous = _previous(body, wire, store)
     earlier = [item for link in previous.chain() for item in all_items(link)] if previous else []
-    new_items, items = settle(_items(body, wire, store), earlier, store, seal)
+    new_items, items = settle(_items(body, wire, store), earlier, wire, store, seal)
     return Asked(
         body=body,
         model=model,
@@ -163,7 +163,7 @@ def _item(item: Any, param: str, wire: Wire, store: Store) -> Json:
                 known["output"] = _parts(known["output"], f"{param}.output", wire, store)
             elif not isinstance(known.get("output"), str):
                 raise _missing(f"{param}.output")
-        case "reasoning" if not isinstance(known.get("summary"), list) and not wire.lean:
+        case "reasoning" if wire.pairs_reasoning and not isinstance(known.get("summary"), list):
             raise _missing(f"{param}.summary")
         case "mcp_approval_request":
             for name in ("name", "server_label"):

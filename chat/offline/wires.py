@@ -37,6 +37,8 @@ class Wire:
     lists_inputs: bool = True
     background: bool = True
     """Background mode with cancel and resume; needs `stateful`."""
+    cancels_again: bool = True
+    """A second cancel, or one that comes too late, returns the response; otherwise it is 400."""
     files: bool = True
     refused_purposes: frozenset[str] = frozenset()
     file_prefix: str = "file-"
@@ -52,6 +54,8 @@ class Wire:
     # What is read
     reads: frozenset[str] = frozenset()
     """The parameters that it knows; others are passed over without a word. Empty: all."""
+    hosted_tools: bool = True
+    """Runs tools of its own; otherwise tools that are no functions are passed over."""
     item_types: frozenset[str] = frozenset()
     """The input items that it takes; others are 400. Empty: all."""
     unknown_item: str = ""
@@ -60,13 +64,15 @@ class Wire:
     """Takes an assistant message only with its `type`."""
     strict_assistants: bool = False
     """Refuses assistant messages without `id` and `status`."""
+    pairs_reasoning: bool = False
+    """Takes reasoning only together with what it led to, and sealed content only when it sealed it itself."""
     reasoning_needs_text: bool = False
     """Takes a reasoning item only with its text in `content`."""
     image_urls: bool = True
     """Takes images by http address, not only inline."""
     image_file_ids: bool = True
     file_refusal: str = ""
-    """What it says to an `input_file`; empty: it takes them."""
+    """What it says to an `input_file`; empty: it takes them, or nobody knows."""
     least_output_tokens: int = 16
 
     # Who may ask, and what the model is called
@@ -145,6 +151,7 @@ _AZURE = Wire(
     file_prefix="assistant-",
     containers=True,
     image_deployment_header=True,
+    pairs_reasoning=True,
     api_key_header=True,
     request_id_header="apim-request-id",
     content_filters=True,
@@ -191,13 +198,22 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
     {
         wire.name: wire
         for wire in (
-            Wire("openai", containers=True, compacts=True, counts_tokens=True, new_usage_details=True),
+            Wire(
+                "openai",
+                containers=True,
+                compacts=True,
+                counts_tokens=True,
+                pairs_reasoning=True,
+                new_usage_details=True,
+            ),
             _AZURE,
             replace(_AZURE, name="foundry", lists_inputs=False, background=False, content_filters=False),
             Wire(
                 "ofox",
                 stateful=False,
                 files=False,
+                hosted_tools=False,
+                file_refusal="Supported content types are: 'input_text', 'input_image', 'output_text'.",
                 image_file_ids=False,
                 strict_assistants=True,
                 own_model_name=False,
@@ -217,6 +233,7 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
                 unkept_chain="ignored",
                 files=False,
                 reads=_LOCAL_PARAMETERS | {"text", "truncation"},
+                hosted_tools=False,
                 item_types=_PLAIN_ITEMS | {"web_search_call"},
                 unknown_item='unknown input item type: "{kind}"',
                 image_urls=False,
@@ -248,8 +265,11 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
                 unkept_chain="unknown",
                 deletes=False,
                 lists_inputs=False,
+                cancels_again=False,
                 files=False,
+                hosted_tools=False,
                 image_file_ids=False,
+                file_refusal="Unknown part type: input_file",
                 least_output_tokens=1,
                 own_model_name=False,
                 thinks_aloud=True,
@@ -264,6 +284,7 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
                 chain_refusal="llama.cpp does not support 'previous_response_id'.",
                 files=False,
                 reads=_LOCAL_PARAMETERS | {"tool_choice", "parallel_tool_calls", "previous_response_id"},
+                hosted_tools=False,
                 item_types=_PLAIN_ITEMS,
                 unknown_item="Cannot determine type of 'item'",
                 typed_assistants=True,
@@ -280,7 +301,7 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
                 bare_opening_part=True,
                 dones_at_the_end=True,
                 thinks_aloud=True,
-                timings=False,
+                timings=True,
                 opening_fields=("id", "object", "status"),
                 final_fields=("id", "object", "created_at", "status", "model", "output", "usage"),
                 plain_fields=("id", "object", "created_at", "completed_at", "status", "model", "output", "usage"),
@@ -299,8 +320,8 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
                 lists_inputs=False,
                 background=False,
                 files=False,
+                hosted_tools=False,
                 image_file_ids=False,
-                file_refusal="Input files are not supported by this model.",
                 least_output_tokens=1,
                 own_model_name=False,
                 request_id_header="",
