@@ -189,6 +189,8 @@ class OfflineEngine:
     async def cancel(self, kept: Kept) -> None:
         if not kept.payload["background"]:
             raise WireError(400, "Cannot cancel a synchronous response.")
+        if not (self.wire.cancels_again or kept.payload["status"] in ("queued", "in_progress")):
+            raise WireError(400, "Cannot cancel a synchronous response.", param="response_id")
         if kept.task is not None and not kept.task.done():
             kept.task.cancel()
             await asyncio.wait({kept.task})
@@ -361,9 +363,11 @@ class _Request:
             case ("POST", "responses"):
                 return "create"
             case ("GET", "responses", _):
-                return "resume" if self._wants_stream() else "retrieve"
+                return "resume" if self._says_yes("stream") else "retrieve"
             case ("DELETE", "responses", _):
                 return "delete"
+            case ("POST", "responses", ("compact" | "input_tokens") as operation):
+                return operation
             case (_, "responses", _, ("cancel" | "input_items") as operation):
                 return operation
             case (_, ("files" | "containers" | "models") as operation, *_):
@@ -381,15 +385,16 @@ class _Request:
     async def _create(self) -> None:
         asked = await self._asked()
         pace_seconds = self.engine.pace_seconds if asked.streamed else 0.0
+        padded = (asked.body.get("stream_options") or {}).get("include_obfuscation") is True
         kept, narrator = self.engine.prepare(asked, pace_seconds)
         if asked.background:
             log = self.engine.start_in_background(kept, narrator)
             if asked.streamed:
-                await self._until_gone(self._stream(follow(log, after=-1)))
+                await self._until_gone(self._stream(follow(log), padded=padded))
             else:
                 await self._json(for_wire(kept.payload, self.wire))
         elif asked.streamed:
-            await self._until_gone(self._stream(self._stored_at_the_end(kept, narrator, asked)))
+            await self._until_gone(self._stream(self._stored_at_the_end(kept, narrator, asked), padded=padded))
         else:
             await self._until_gone(self._whole(kept, narrator, asked))
 
@@ -416,15 +421,17 @@ class _Request:
                 yield event
 
     async def _retrieve(self, kept: Kept) -> None:
-        if not self._wants_stream():
+        if not self._says_yes("stream"):
             await self._json(for_wire(kept.payload, self.wire))
             return
         if kept.log is None:
             raise unknown_response(kept.id)
-        await self._until_gone(self._stream(follow(kept.log, self._integer("starting_after", -1))))
+        padded = self._says_yes("include_obfuscation")
+        after = self._integer("starting_after", -1)
+        await self._until_gone(self._stream(follow(kept.log), after=after, padded=padded))
 
-    def _wants_stream(self) -> bool:
-        return "true" in (value.lower() for value in self.query.get("stream", []))
+    def _says_yes(self, name: str) -> bool:
+        return "true" in (value.lower() for value in self.query.get(name, []))
 
     async def _delete(self, kept: Kept) -> None:
         if kept.task is not None:
@@ -601,12 +608,13 @@ class _Request:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def _stream(self, events: AsyncGenerator[Json, None]) -> None:
+    async def _stream(self, events: AsyncGenerator[Json, None], *, after: int = -1, padded: bool = False) -> None:
+        """Send the events with a higher number than `after`; the others shape them, too."""
         await self._send_head(200, "text/event-stream; charset=utf-8", [(b"cache-control", b"no-cache")])
-        framing = Framing(self.wire)
+        framing = Framing(self.wire, padded=padded)
         async with aclosing(events):
             async for event in events:
-                if body := framing.feed(event):
+                if (body := framing.feed(event)) and event["sequence_number"] > after:
                     await self._send({"type": "http.response.body", "body": body, "more_body": True})
         await self._send({"type": "http.response.body", "body": framing.end()})
 
@@ -653,15 +661,13 @@ def _lifetime(fields: dict[str, str]) -> int | None:
     return int(seconds)
 
 
-async def follow(log: EventLog, after: int) -> AsyncGenerator[Json, None]:
-    """Yield the events of a background response with a higher sequence number, then those that come."""
+async def follow(log: EventLog) -> AsyncGenerator[Json, None]:
+    """Yield the events of a background response, those that were and those that come."""
     position = 0
     while True:
         while position < len(log.events):
-            event = log.events[position]
+            yield log.events[position]
             position += 1
-            if event["sequence_number"] > after:
-                yield event
         if log.closed:
             return
         await log.wait()

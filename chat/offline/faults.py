@@ -22,8 +22,9 @@ not used up, and is answered well when there is none left.
     content filter                              400 of Azure's filter; `old content filter` in its older shape
     pass                                        answer well, to keep a place in the script
 
-OPERATION is create (the default), retrieve, resume, delete, cancel, input_items, files, containers, models or any. A
-fault happens once unless it says otherwise. Bytes and events are counted in the body of the reply, from 1.
+OPERATION is create (the default), retrieve, resume, delete, cancel, input_items, compact, input_tokens, files,
+containers, models or any. A fault happens once unless it says otherwise. Bytes and events are counted in the body of
+the reply, from 1.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ OPERATIONS = (
     "delete",
     "cancel",
     "input_items",
+    "compact",
+    "input_tokens",
     "files",
     "containers",
     "models",

@@ -7,6 +7,7 @@ is settled here and nowhere else.
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -80,8 +81,10 @@ def _item(item: Json, wire: Wire, reasoning_status: str | None) -> Json:
 class Framing:
     """The frames of one stream. Fed with its events in order; an event may become none, one or several frames."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, *, padded: bool = False) -> None:
+        """`padded`: deltas carry noise that hides their length, as `include_obfuscation` wants it."""
         self._wire = wire
+        self._padded = padded
         self._parts: dict[str, int] = {}  # where the parts of an item begin, where they are counted on
         self._counted = 0
         self._arguments: dict[str, list[str]] = {}
@@ -178,6 +181,8 @@ class Framing:
         shown = {name: value for name, value in event.items() if name not in self._wire.event_fields_left_out}
         if self._wire.events and "sequence_number" in shown:
             shown["sequence_number"] = self._sent  # events are left out: their numbers must not be missed
+        if self._padded and event["type"].endswith(".delta"):
+            shown["obfuscation"] = secrets.token_urlsafe(16)[: 16 - len(event["delta"]) % 16]
         self._sent += 1
         line = f"event: {event['type']}\n" if self._wire.event_lines else ""
         return f"{line}data: {_compact(shown)}\n\n".encode("utf-8", "replace")

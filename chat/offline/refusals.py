@@ -17,6 +17,8 @@ def fitted(body: Json, wire: Wire) -> Json:
         _check_item(item, wire)
         for part in _parts(item):
             _check_part(part, wire)
+    if not wire.hosted_tools and isinstance(body.get("tools"), list):
+        body = {**body, "tools": [tool for tool in body["tools"] if not _is_hosted(tool)]}
     if wire.thinks_aloud:
         body = _thinking_aloud(body)
     return body
@@ -70,6 +72,10 @@ def _check_part(part: Json, wire: Wire) -> None:
 
 def _is_address(url: Any) -> bool:
     return isinstance(url, str) and not url.startswith("data:")
+
+
+def _is_hosted(tool: Any) -> bool:
+    return isinstance(tool, dict) and tool.get("type") != "function"
 
 
 def _thinking_aloud(body: Json) -> Json:

@@ -13,6 +13,7 @@ import pytest
 from chat.offline.app import create_app
 from chat.offline.wires import MODEL, WIRES, Wire
 from chat.responses.dialects import DIALECTS
+from chat.responses.fold import Draft
 
 from .conftest import Engine, Json
 
@@ -266,6 +267,50 @@ async def test_open_models_think_aloud(make_engine: MakeEngine, dialect: str) ->
     )
 
 
+async def test_vllm_cancels_once(make_engine: MakeEngine) -> None:
+    engine = await make_engine("vllm", store=True, pace_seconds=0.01)
+    whole = await post(engine, input="write a text of 300 words", background=True, stream=False)
+    first = await engine.http.post(f"responses/{whole['id']}/cancel")
+    assert (first.status_code, first.json()["status"]) == (200, "cancelled")
+    second = await engine.http.post(f"responses/{whole['id']}/cancel")
+    assert second.status_code == 400
+    assert second.json()["error"]["message"] == "Cannot cancel a synchronous response."
+
+
+async def test_a_stream_that_is_resumed_goes_on_as_it_would_have(make_engine: MakeEngine) -> None:
+    engine = await make_engine("vllm", store=True)
+    told = await events(engine, **THINK, background=True)
+    at = next(event["sequence_number"] for event in told if event["type"] == "response.reasoning_text.done")
+    query = {"stream": "true", "starting_after": str(at)}
+    resumed = await engine.http.get(f"responses/{told[0]['response']['id']}", params=query)
+    assert events_in(resumed.text) == told[at + 1 :]
+
+
+@pytest.mark.parametrize("dialect", ["ofox", "ollama", "vllm", "llamacpp", "lmstudio"])
+async def test_tools_that_a_server_does_not_have_are_passed_over(make_engine: MakeEngine, dialect: str) -> None:
+    tools = [{"type": "code_interpreter", "container": {"type": "auto"}}, {"type": "image_generation"}]
+    whole = await post(await make_engine(dialect), input="Run the code 1 + 1 and draw a red circle", tools=tools)
+    assert [item["type"] for item in whole["output"]] == ["message"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "said"),
+    [("ofox", "'input_text', 'input_image', 'output_text'"), ("vllm", "Unknown part type: input_file")],
+)
+async def test_servers_that_take_no_files_say_so(make_engine: MakeEngine, dialect: str, said: str) -> None:
+    assert said in (await error(await make_engine(dialect), 400, **ask(PDF)))["message"]
+
+
+async def test_deltas_are_padded_for_those_who_ask(make_engine: MakeEngine) -> None:
+    engine = await make_engine("openai")
+    plain = await events(engine, **TALK)
+    padded = await events(engine, **TALK, stream_options={"include_obfuscation": True})
+    assert not [event for event in plain if "obfuscation" in event]
+    deltas = [event for event in padded if event["type"].endswith(".delta")]
+    assert all(event["obfuscation"] for event in deltas)
+    assert len({(len(event["delta"]) + len(event["obfuscation"])) % 16 for event in deltas}) == 1
+
+
 # Gateways
 
 
@@ -364,3 +409,27 @@ def test_a_wire_is_a_set_of_capabilities_that_cannot_be_changed() -> None:
     assert stored == replace(WIRES["vllm"], stateful=True)
     assert WIRES["vllm"].stateful is False
     assert isinstance(WIRES["vllm"], Wire)
+
+
+@pytest.mark.parametrize("body", [TALK, CALL, THINK], ids=["text", "call", "reasoning"])
+@pytest.mark.parametrize("dialect", WIRES)
+async def test_our_client_folds_every_dialect_to_the_same_answer(
+    make_engine: MakeEngine, dialect: str, body: Json
+) -> None:
+    engine = await make_engine(dialect)
+    draft = Draft()
+    async with engine.client.stream({"model": "some-model", **body}) as stream:
+        async for event in stream:
+            draft.apply(event)
+    plain = await engine.client.create({"model": "some-model", **body})
+    assert draft.status == plain["status"] == "completed"
+    assert [meaning(item) for item in draft.output()] == [meaning(item) for item in plain["output"]]
+
+
+def meaning(item: Json) -> Any:
+    match item["type"]:
+        case "message":
+            return "".join(part["text"] for part in item["content"])
+        case "function_call":
+            return item["name"], json.loads(item["arguments"])
+    return [part["text"] for part in (*item["summary"], *item.get("content", ()))]
