@@ -81,7 +81,7 @@ async def test_other_addresses_are_told_what_is_wrong(address: str, status: int)
     assert "api-version" in message if status == 400 else "Invalid URL" in message
 
 
-@pytest.mark.seed("S1-1", "S3-1")
+@pytest.mark.seed("S0-1", "S3-1")
 async def test_our_client_finds_a_foundry_project() -> None:
     async with httpx.AsyncClient(transport=OfflineTransport(create_app(dialect="foundry", key="right"))) as http:
         endpoint = Endpoint("http://engine/api/projects/my-project", DIALECTS["foundry"], "right")

@@ -345,6 +345,7 @@ async def test_lmstudio_continues_and_does_nothing_else_with_what_it_keeps(make_
 # Azure and Foundry
 
 
+@pytest.mark.seed("S3-2")
 @pytest.mark.parametrize("dialect", ["azure", "foundry"])
 async def test_the_model_behind_a_deployment_has_a_name_of_its_own(make_engine: MakeEngine, dialect: str) -> None:
     engine = await make_engine(dialect, models=["my-deployment"])
@@ -377,6 +378,7 @@ async def test_every_dialect_streams_what_it_answers_in_one_piece(make_engine: M
     assert "one two three" in said
 
 
+@pytest.mark.seed("S1-10", "S2-11", "S2-12")
 @pytest.mark.parametrize("dialect", WIRES)
 async def test_every_dialect_calls_a_function_and_reads_its_output(make_engine: MakeEngine, dialect: str) -> None:
     engine = await make_engine(dialect)

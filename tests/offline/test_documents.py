@@ -31,6 +31,7 @@ def prose() -> list[str]:
     return re.split(r"(?<=[.?])(?<!Mr\.)(?<!Dr\.)(?<!W\.) ", body)
 
 
+@pytest.mark.seed("S1-18")
 async def test_a_summary_quotes_sentences_of_the_whole_document_with_their_pages(
     ask: Ask, darwin: Json, darwin_path: object
 ) -> None:

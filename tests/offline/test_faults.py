@@ -294,6 +294,7 @@ async def test_a_pause_longer_than_anyone_waits_is_an_error_at_once(meet: Meet) 
     assert (len(met.tries), met.waits) == (1, [])
 
 
+@pytest.mark.seed("S3-15")
 @pytest.mark.parametrize("status", [500, 503])
 @pytest.mark.parametrize("body", ["json", "html", "text", "nothing"])
 async def test_a_fault_of_the_server_is_tried_again_whatever_its_body(meet: Meet, status: int, body: str) -> None:
@@ -429,6 +430,7 @@ async def test_other_operations_have_faults_of_their_own(meet: Meet) -> None:
     assert met.tries == ["POST", "GET", "GET", "GET", "GET", "GET", "DELETE", "GET"]
 
 
+@pytest.mark.seed("S1-27", "S1-28")
 async def test_a_background_stream_that_is_cut_is_resumed_where_it_broke(meet: Meet) -> None:
     met = await meet("drop after 9 events", "drop after 4 events on resume")
     with pytest.raises(ConnectionLost):

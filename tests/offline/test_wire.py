@@ -70,6 +70,7 @@ async def test_a_stream_and_a_plain_reply_say_the_same(make_engine: MakeEngine, 
     assert draft.text().count("No model is connected") == 1
 
 
+@pytest.mark.seed("S0-9", "S2-8")
 async def test_a_response_has_every_field_that_strict_readers_ask_for(ask: Ask) -> None:
     response = await ask("hello", tools=[WEATHER])
     assert [name for name in REQUIRED if name not in response] == []
@@ -81,6 +82,7 @@ async def test_a_response_has_every_field_that_strict_readers_ask_for(ask: Ask) 
     assert usage["output_tokens_details"] == {"reasoning_tokens": 0}
 
 
+@pytest.mark.seed("S1-9", "S3-11")
 async def test_events_come_in_the_order_of_the_wire_and_are_numbered(engine: Engine) -> None:
     raw = await frames(engine, input="repeat after me: one two three")
     heads = [frame.split("\n")[0] for frame in raw]
@@ -103,6 +105,7 @@ async def test_events_come_in_the_order_of_the_wire_and_are_numbered(engine: Eng
     assert events[-1]["response"]["output"][0]["content"][0]["text"] == events[-4]["text"]
 
 
+@pytest.mark.seed("S2-9", "S2-10")
 async def test_a_stateless_gateway_sends_less_and_marks_the_end(make_engine: MakeEngine) -> None:
     engine = await make_engine("ofox")
     raw = await frames(engine, input="repeat after me: one two three")
@@ -114,6 +117,7 @@ async def test_a_stateless_gateway_sends_less_and_marks_the_end(make_engine: Mak
     assert set(events[-1]["response"]["usage"]) == {"input_tokens", "output_tokens", "total_tokens"}
 
 
+@pytest.mark.seed("S2-4", "S2-5")
 async def test_a_stateless_gateway_refuses_what_needs_state(make_engine: MakeEngine) -> None:
     engine = await make_engine("ofox")
     assistant = {"role": "assistant", "content": "I said so"}
@@ -125,6 +129,7 @@ async def test_a_stateless_gateway_refuses_what_needs_state(make_engine: MakeEng
     assert (await engine.http.get("files")).status_code == 404
 
 
+@pytest.mark.seed("S0-12", "S1-7", "S3-10")
 async def test_a_chain_remembers_and_its_input_is_counted_again(ask: Ask) -> None:
     first = await ask("My favourite colour is teal")
     second = await ask("What is my favourite colour?", after=first)
@@ -156,6 +161,7 @@ async def test_an_unknown_previous_response_is_refused_by_name(engine: Engine, a
         await ask("hello", after=kept)
 
 
+@pytest.mark.seed("S0-10", "S0-11", "S1-5", "S1-6")
 async def test_a_stored_response_can_be_fetched_until_it_is_deleted(engine: Engine, ask: Ask) -> None:
     response = await ask("hello")
     assert await engine.client.retrieve(response["id"]) == response
@@ -164,6 +170,7 @@ async def test_a_stored_response_can_be_fetched_until_it_is_deleted(engine: Engi
         await engine.client.retrieve(response["id"])
 
 
+@pytest.mark.seed("S1-15")
 async def test_input_items_list_the_whole_chain_without_the_bytes_of_files(
     engine: Engine, ask: Ask, darwin: Json
 ) -> None:
@@ -261,6 +268,7 @@ async def test_an_answer_over_the_token_limit_is_incomplete(engine: Engine) -> N
     assert draft.usage["output_tokens"] == 40
 
 
+@pytest.mark.seed("S1-10")
 async def test_a_function_is_called_and_its_output_told(engine: Engine) -> None:
     draft, kinds = await streamed(engine, input='call get_weather with {"location": "Köln"}', tools=[WEATHER])
     assert "response.function_call_arguments.delta" in kinds
@@ -283,6 +291,7 @@ async def test_a_function_is_not_called_without_being_asked_for(ask: Ask) -> Non
         assert [item["type"] for item in asked["output"]] == ["message"]
 
 
+@pytest.mark.seed("S1-19")
 async def test_a_file_goes_up_is_read_by_id_and_comes_back_unchanged(
     engine: Engine, ask: Ask, darwin_path: Path
 ) -> None:
@@ -301,6 +310,7 @@ async def test_a_file_goes_up_is_read_by_id_and_comes_back_unchanged(
     assert "elephants" in text_of(await ask("Did the elephants pair?", after=summary))
 
 
+@pytest.mark.seed("S0-4", "S1-3")
 async def test_azure_refuses_user_data_and_image_ids(make_engine: MakeEngine, darwin_path: Path) -> None:
     azure = await make_engine("azure")
     file = await azure.client.upload_file(darwin_path, "a.pdf", "application/pdf", "assistants")
@@ -311,6 +321,7 @@ async def test_azure_refuses_user_data_and_image_ids(make_engine: MakeEngine, da
     assert "file_id" in await refusal(azure, input=image)
 
 
+@pytest.mark.seed("S1-24", "S1-25", "S1-28")
 async def test_a_background_response_can_be_polled_and_streamed_again(engine: Engine) -> None:
     body = {"model": "any", "input": "write a text of 300 words", "background": True}
     queued = await engine.client.create(body)
@@ -327,6 +338,7 @@ async def test_a_background_response_can_be_polled_and_streamed_again(engine: En
     assert draft.text() == text_of(final)
 
 
+@pytest.mark.seed("S1-26")
 async def test_a_cancelled_background_response_keeps_what_was_said(make_engine: MakeEngine) -> None:
     engine = await make_engine(pace_seconds=0.001)
     body = {"model": "any", "input": "write a text of 5000 words", "background": True}
@@ -343,6 +355,7 @@ async def test_a_cancelled_background_response_keeps_what_was_said(make_engine: 
     assert await engine.client.cancel(draft.response_id) == cancelled
 
 
+@pytest.mark.seed("S1-29")
 async def test_a_synchronous_response_cannot_be_cancelled(engine: Engine, ask: Ask) -> None:
     response = await ask("hello")
     with pytest.raises(InvalidRequest, match="Cannot cancel a synchronous response"):
