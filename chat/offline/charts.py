@@ -87,5 +87,6 @@ def card(text: str, size: tuple[int, int], colour: tuple[int, int, int], *, clea
 
 def encoded(image: Image.Image, kind: str) -> bytes:
     data = io.BytesIO()
-    (image.convert("RGB") if kind == "JPEG" else image).save(data, kind)
+    # The quick ways of WEBP and PNG: such plain pictures are small anyway.
+    (image.convert("RGB") if kind == "JPEG" else image).save(data, kind, method=0, compress_level=1)
     return data.getvalue()

@@ -149,11 +149,9 @@ def _item(item: Any, param: str, wire: Wire, store: Store) -> Json:
         supported = ", ".join(f"'{name}'" for name in ITEM_PREFIXES)
         raise bad_value(f"{param}.type", f"Invalid value: '{kind}'. Supported values are: {supported}.")
     known = {**item, "type": kind}
-    if not isinstance(known.get("id"), str):
-        known["id"] = new_id(ITEM_PREFIXES[kind])
     match kind:
         case "message":
-            return _message(known, param, wire, store)
+            known = _message(known, param, wire, store)
         case "function_call":
             for name in ("call_id", "name", "arguments"):
                 _require_text(known, name, param)
@@ -174,6 +172,8 @@ def _item(item: Any, param: str, wire: Wire, store: Store) -> Json:
                 raise _missing(f"{param}.approve")
         case "item_reference" if not isinstance(item.get("id"), str):
             raise _missing(f"{param}.id")
+    if not isinstance(known.get("id"), str):
+        known["id"] = new_id(ITEM_PREFIXES[kind])
     return known
 
 
