@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,12 +67,16 @@ def _has_text(content: Any) -> bool:
 def _check_part(part: Json, wire: Wire) -> None:
     if part.get("type") == "input_file" and wire.file_refusal:
         raise WireError(400, wire.file_refusal, code="invalid_value")
-    if part.get("type") == "input_image" and not wire.image_urls and _is_address(part.get("image_url")):
-        raise WireError(400, "invalid image input", code="invalid_value")
+    url = part.get("image_url")
+    if part.get("type") == "input_image" and isinstance(url, str) and not _takes_image(url, wire):
+        raise WireError(400, wire.image_refusal, code="invalid_image_format")
 
 
-def _is_address(url: Any) -> bool:
-    return isinstance(url, str) and not url.startswith("data:")
+def _takes_image(url: str, wire: Wire) -> bool:
+    if not url.lower().startswith("data:"):
+        return wire.image_urls
+    image = re.match(r"data:image/([\w.+-]+)[;,]", url, re.IGNORECASE)
+    return image is None or image[1].lower() in wire.image_types  # what is no image is refused by all in the same words
 
 
 def _is_hosted(tool: Any) -> bool:

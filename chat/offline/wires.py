@@ -70,6 +70,13 @@ class Wire:
     """Takes a reasoning item only with its text in `content`."""
     image_urls: bool = True
     """Takes images by http address, not only inline."""
+    image_types: frozenset[str] = frozenset({"png", "jpeg", "jpg", "webp", "gif"})
+    """Of images in data URLs."""
+    image_refusal: str = (
+        "You uploaded an unsupported image. Please make sure your image is below 20 MB in size and is of one of the "
+        "following formats: ['png', 'jpeg', 'webp']."
+    )
+    """What it says to another image."""
     image_file_ids: bool = True
     file_refusal: str = ""
     """What it says to an `input_file`; empty: it takes them, or nobody knows."""
@@ -146,6 +153,7 @@ class Wire:
 
 _AZURE = Wire(
     "azure",
+    image_types=frozenset({"png", "jpeg", "jpg", "webp"}),
     image_file_ids=False,
     refused_purposes=frozenset({"user_data"}),
     file_prefix="assistant-",
@@ -237,6 +245,8 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
                 item_types=_PLAIN_ITEMS | {"web_search_call"},
                 unknown_item='unknown input item type: "{kind}"',
                 image_urls=False,
+                image_types=frozenset({"png", "jpeg", "jpg", "webp"}),
+                image_refusal="invalid image input",
                 image_file_ids=False,
                 file_refusal="file inputs are not currently supported",
                 least_output_tokens=1,

@@ -29,6 +29,7 @@ CALL = {"input": "What is the weather in Paris?", "tools": [WEATHER]}
 THINK = {"input": "repeat after me: Paris.", "reasoning": {"effort": "low"}}
 TALK = {"input": "repeat after me: one two three"}
 PDF = {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}
+GIF = {"type": "input_image", "image_url": "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs="}
 PICTURE = {"type": "input_image", "image_url": "https://example.org/a.png"}
 
 
@@ -194,6 +195,7 @@ async def test_ollama_loses_the_conversation_without_a_word(make_engine: MakeEng
     ("body", "said"),
     [
         (ask(PICTURE), "invalid image input"),
+        (ask(GIF), "invalid image input"),
         (ask(PDF), "file inputs are not currently supported"),
         ({"input": [{"type": "mcp_call"}]}, 'unknown input item type: "mcp_call"'),
     ],
@@ -358,6 +360,12 @@ async def test_other_servers_repeat_the_name_that_was_asked_for(make_engine: Mak
     assert (await post(await make_engine(dialect), **TALK))["model"] == "some-model"
 
 
+async def test_azure_takes_no_gif_which_openai_takes(make_engine: MakeEngine) -> None:
+    assert (await post(await make_engine("openai"), **ask(GIF)))["status"] == "completed"
+    found = await error(await make_engine("azure"), 400, **ask(GIF))
+    assert (found["code"], "unsupported image" in found["message"]) == ("invalid_image_format", True)
+
+
 async def test_azure_tells_what_its_filter_found_when_the_answer_is_there(make_engine: MakeEngine) -> None:
     told = await events(await make_engine("azure"), **TALK)
     assert told[0]["response"]["content_filters"] is None
@@ -401,6 +409,7 @@ def test_the_engine_can_do_what_the_client_believes_that_it_can(dialect: str) ->
     assert known.pdf_input <= (not wire.file_refusal)
     assert known.image_url <= wire.image_urls
     assert known.image_file_id <= wire.image_file_ids
+    assert {kind.removeprefix("image/") for kind in known.image_types} <= wire.image_types
     assert known.event_names == wire.event_lines
     assert known.sends_done == wire.sends_done
     assert known.file_purpose not in wire.refused_purposes
