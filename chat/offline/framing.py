@@ -23,6 +23,7 @@ _ALOUD = {
     "response.reasoning_summary_text.done": "response.reasoning_text.done",
     "response.reasoning_summary_part.done": "response.reasoning_part.done",
 }
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _COUNTS = ("cached_tokens", "reasoning_tokens")
 _SAFE: Json = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "sexual", "violence", "self_harm")}
 _CONTENT_FILTERS: list[Json] = [
@@ -166,7 +167,7 @@ class Framing:
             self._first_delta = self._first_delta or time.monotonic()
             self._deltas += 1
         elif event["type"] in TERMINAL and self._wire.timings:
-            event["timings"] = self._timings(event["response"]["usage"]["input_tokens"])
+            event["timings"] = self._timings((event["response"]["usage"] or {}).get("input_tokens", 0))
 
     def _timings(self, read: int) -> dict[str, Any]:
         now = time.monotonic()
@@ -185,7 +186,7 @@ class Framing:
             shown["obfuscation"] = secrets.token_urlsafe(16)[: 16 - len(event["delta"]) % 16]
         self._sent += 1
         line = f"event: {event['type']}\n" if self._wire.event_lines else ""
-        return f"{line}data: {_compact(shown)}\n\n".encode("utf-8", "replace")
+        return f"{line}data: {_encode(shown)}\n\n".encode("utf-8", "replace")
 
 
 def _pace(name: str, count: int, seconds: float) -> dict[str, Any]:
@@ -196,7 +197,3 @@ def _pace(name: str, count: int, seconds: float) -> dict[str, Any]:
         f"{name}_per_token_ms": milliseconds / max(count, 1),
         f"{name}_per_second": count / milliseconds * 1000,
     }
-
-
-def _compact(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
