@@ -35,26 +35,53 @@ part = st.fixed_dictionaries(
     optional=dict.fromkeys(("text", "image_url", "file_id", "file_data", "filename", "detail"), anything),
 )
 item = st.fixed_dictionaries(
-    {"type": st.sampled_from(["message", "function_call", "function_call_output", "reasoning", "item_reference"])},
+    {
+        "type": st.sampled_from(["message", "function_call", "function_call_output", "reasoning", "item_reference"])
+        | st.sampled_from(["mcp_approval_request", "mcp_approval_response", "mcp_list_tools", "compaction"])
+        | st.sampled_from(["code_interpreter_call", "image_generation_call", "mcp_call"])
+    },
     optional={
+        "approval_request_id": st.just("mcpr_1") | anything,
+        "approve": st.booleans() | anything,
+        "container_id": st.just("cntr_1") | anything,
         "role": st.sampled_from(["user", "assistant", "system"]) | anything,
         "content": st.lists(part, max_size=2) | st.text(max_size=20) | anything,
         **dict.fromkeys(("id", "status", "call_id", "name", "arguments", "output", "summary"), anything),
+        **dict.fromkeys(("encrypted_content", "server_label"), anything | st.just("engine")),
     },
 )
-tool = st.fixed_dictionaries(
+function = st.fixed_dictionaries(
     {"type": st.just("function"), "name": st.just("f")},
-    optional={"parameters": anything | st.fixed_dictionaries({"properties": anything, "required": anything})},
+    optional={
+        "parameters": anything | st.fixed_dictionaries({"properties": anything, "required": anything}),
+        "strict": st.booleans() | anything,
+    },
 )
+built_in = st.fixed_dictionaries(
+    {"type": st.sampled_from(["code_interpreter", "image_generation", "mcp", "web_search"])},
+    optional={
+        "container": st.just({"type": "auto"}) | anything,
+        "server_label": st.just("engine") | anything,
+        "server_url": st.just("http://engine/mcp") | anything,
+        **dict.fromkeys(("require_approval", "allowed_tools", "partial_images", "size", "output_format"), anything),
+    },
+)
+tool = function | built_in
+# Words that call for a tool.
+asked = st.sampled_from(["f", "draw 3 cats", "solve 2x = 3", "12 * (3 + 4)", "roll dice", "analyse the csv", "[page"])
 NAMES = """previous_response_id instructions stream store background temperature max_output_tokens tool_choice text
     reasoning metadata include parallel_tool_calls truncation user"""
 bodies = st.fixed_dictionaries(
-    {"model": st.just("any"), "input": st.lists(item, max_size=3) | st.text(max_size=30) | anything},
+    {"model": st.just("any"), "input": st.lists(item, max_size=3) | st.text(max_size=30) | asked | anything},
     optional={
         **dict.fromkeys(NAMES.split(), anything),
         "tools": st.lists(tool, max_size=2) | anything,
+        "tool_choice": st.sampled_from(["required", "none", {"type": "function", "name": "f"}]) | anything,
         "text": st.fixed_dictionaries(
-            {"format": anything | st.fixed_dictionaries({"type": st.just("json_schema"), "schema": anything})}
+            {
+                "format": anything
+                | st.fixed_dictionaries({"type": st.just("json_schema"), "name": st.just("n"), "schema": anything})
+            }
         ),
     },
 )
