@@ -12,14 +12,16 @@ not used up, and is answered well when there is none left.
     malformed event N                           half of the JSON of the Nth event
     duplicate events                            each event twice
     no terminal event                           end without the last event
-    error event [nested] [then failed] [after N events]
-                                                an `error` event, response.failed after it or not, and the end
+    error event [nested | bare] [then failed] [after N events]
+                                                an `error` event, response.failed after it or not, and the end; nested:
+                                                its fields inside `error`; bare: those alone, as llama.cpp sends them
     content type TYPE                           a good reply under a wrong content type
     STATUS [as json | html | text | nothing] [with NAME: VALUE; NAME: VALUE …]
                                                 an error reply, such as `429 with retry-after: 2 twice`
     expired token                               401
     previous response not found                 of a request that continues a response
     content filter                              400 of Azure's filter; `old content filter` in its older shape
+    context too long | deployment missing | quota used up
     pass                                        answer well, to keep a place in the script
 
 OPERATION is create (the default), retrieve, resume, delete, cancel, input_items, compact, input_tokens, files,
@@ -37,7 +39,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from .framing import TERMINAL
-from .wires import Json, Wire, WireError, expired_token, unknown_previous
+from .wires import Json, Wire, WireError, expired_token, unknown_model, unknown_previous
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -117,7 +119,7 @@ class NoTerminal:
 
 @dataclass(frozen=True)
 class ErrorEvent:
-    nested: bool = False
+    form: Literal["flat", "nested", "bare"] = "flat"
     then_failed: bool = False
     place: Place | None = None
 
@@ -234,7 +236,8 @@ def _place(match: re.Match[str]) -> Place | None:
 
 def _error_event(match: re.Match[str]) -> ErrorEvent:
     place = Place(int(match["count"]), "events") if match["count"] else None
-    return ErrorEvent(match["nested"] is not None, match["failed"] is not None, place)
+    forms: dict[str, Literal["nested", "bare"]] = {" nested": "nested", " bare": "bare"}
+    return ErrorEvent(forms.get((match["form"] or "").lower(), "flat"), match["failed"] is not None, place)
 
 
 def _status(match: re.Match[str]) -> Status:
@@ -268,7 +271,7 @@ _DEEDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Deed]], ...] = tu
         (r"duplicate events", lambda match: Duplicate()),
         (r"no terminal event", lambda match: NoTerminal()),
         (
-            r"error event(?P<nested> nested)?(?P<failed> then failed)?(?: after (?P<count>\d+) events?)?",
+            r"error event(?P<form> nested| bare)?(?P<failed> then failed)?(?: after (?P<count>\d+) events?)?",
             _error_event,
         ),
         (r"content type (?P<type>[\w.+-]+/[\w.+-]+)", lambda match: ContentType(match["type"])),
@@ -277,7 +280,8 @@ _DEEDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Deed]], ...] = tu
             _status,
         ),
         (
-            r"(?P<name>expired token|previous response not found|(?:old )?content filter)",
+            r"(?P<name>expired token|previous response not found|(?:old )?content filter"
+            r"|context too long|deployment missing|quota used up)",
             lambda match: Refusal(match["name"].lower()),
         ),
         (r"pass", lambda match: Pass()),
@@ -300,12 +304,20 @@ def refuse(deed: Deed, wire: Wire) -> None:
                 raise WireError(400, _FILTERED, code="content_filter", param="prompt", details=_FILTER)
             case "old content filter":
                 raise WireError(400, _FILTERED, code="content_filter", param="prompt", details=_OLD_FILTER)
+            case "context too long":
+                raise WireError(400, _TOO_LONG, code="context_length_exceeded", param="input")
+            case "deployment missing":
+                raise unknown_model(wire, "that-model")
+            case "quota used up":
+                raise WireError(429, _NO_QUOTA, code="insufficient_quota")
 
 
 _FILTERED = (
     "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. "
     "Please modify your prompt and retry."
 )
+_TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
+_NO_QUOTA = "You exceeded your current quota, please check your plan and billing details."
 _RESULTS: Json = {
     "hate": {"filtered": False, "severity": "safe"},
     "jailbreak": {"detected": False, "filtered": False},
@@ -461,9 +473,13 @@ class _FailingStream(_AtAPlace):
 
     async def _fail(self) -> None:
         said: Json = {"code": "server_error", "message": "The model stopped by accident.", "param": None}
-        if self._deed.nested:
-            said = {"error": {"type": "server_error", **said}}
-        events: list[Json] = [{"type": "error", **said}]
+        nested = {"error": {"type": "server_error", **said}}
+        forms: dict[str, Json] = {
+            "flat": {"type": "error", **said},
+            "nested": {"type": "error", **nested},
+            "bare": nested,
+        }
+        events = [forms[self._deed.form]]
         if self._deed.then_failed:
             error = {"code": "server_error", "message": "The model stopped by accident."}
             response = {**self._opening.get("response", {}), "status": "failed", "error": error}
@@ -529,7 +545,7 @@ def _frames(body: bytes) -> list[bytes]:
 
 
 def _frame(event: Json, wire: Wire) -> bytes:
-    line = f"event: {event['type']}\n" if wire.event_lines else ""
+    line = f"event: {event['type']}\n" if wire.event_lines and "type" in event else ""
     return f"{line}data: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
 
 

@@ -35,13 +35,17 @@ from chat.offline.faults import (
     parse,
 )
 from chat.offline.transport import OfflineTransport
+from chat.offline.wires import WIRES
 from chat.responses.client import Client, Endpoint
 from chat.responses.dialects import DIALECTS
 from chat.responses.errors import (
     BadStream,
     ConnectionLost,
     ContentFiltered,
+    ContextOverflow,
+    DeploymentMissing,
     PreviousResponseNotFound,
+    QuotaExceeded,
     RateLimited,
     ResponsesError,
     ServerFault,
@@ -71,7 +75,9 @@ TALK = {"model": "any", "input": "repeat after me: one two three"}
         ("duplicate events", Fault(Duplicate())),
         ("no terminal event on resume", Fault(NoTerminal(), "resume")),
         ("error event", Fault(ErrorEvent())),
-        ("error event nested then failed after 5 events", Fault(ErrorEvent(True, True, Place(5, "events")))),
+        ("error event bare always", Fault(ErrorEvent("bare"), times=None)),
+        ("quota used up on any", Fault(Refusal("quota used up"), "any")),
+        ("error event nested then failed after 5 events", Fault(ErrorEvent("nested", True, Place(5, "events")))),
         ("content type text/html", Fault(ContentType("text/html"))),
         ("500", Fault(Status(500))),
         ("503 as nothing 3 times", Fault(Status(503, "nothing"), times=3)),
@@ -198,7 +204,7 @@ async def meet() -> AsyncIterator[Meet]:
 
             transport = OfflineTransport(counting)
             http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, timeout=patience))
-            known = DIALECTS[dialect]
+            known = DIALECTS.get(dialect, DIALECTS["generic"])
             endpoint = Endpoint(f"http://engine/{known.base_path}/", known, credential=credential)
             met = Met(Client(endpoint, http, sleep=sleep, jitter=lambda: 0.0), http, app)
             return met
@@ -357,13 +363,13 @@ async def test_a_gateways_mark_of_the_end_goes_with_its_last_event(meet: Meet) -
     assert "response.output_item.done" in reply.text
 
 
-@pytest.mark.parametrize("nested", ["", " nested"])
+@pytest.mark.parametrize("form", ["", " nested", " bare"])
 @pytest.mark.parametrize("failed", ["", " then failed"])
 @pytest.mark.parametrize("dialect", ["openai", "ofox"])
 async def test_an_error_inside_a_stream_is_a_fault_of_the_server(
-    meet: Meet, nested: str, failed: str, dialect: str
+    meet: Meet, form: str, failed: str, dialect: str
 ) -> None:
-    met = await meet(f"error event{nested}{failed} after 5 events", dialect=dialect)
+    met = await meet(f"error event{form}{failed} after 5 events", dialect=dialect)
     draft = await met.stream()
     assert isinstance(draft.failure(), ServerFault)
     assert draft.text()
@@ -415,6 +421,24 @@ async def test_a_filtered_question_is_told_in_words_whatever_the_shape(meet: Mee
     with pytest.raises(ContentFiltered) as caught:
         await met.create()
     assert "violence, medium" in caught.value.user_message
+    assert len(met.tries) == 1
+
+
+@pytest.mark.parametrize("dialect", WIRES)
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("context too long", ContextOverflow),
+        ("deployment missing", DeploymentMissing),
+        ("quota used up", QuotaExceeded),
+    ],
+)
+async def test_what_no_other_try_mends_has_an_error_of_its_own_in_every_dialect(
+    meet: Meet, line: str, kind: type[ResponsesError], dialect: str
+) -> None:
+    met = await meet(line, dialect=dialect)
+    with pytest.raises(kind):
+        await met.create()
     assert len(met.tries) == 1
 
 
