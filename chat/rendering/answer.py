@@ -1,8 +1,8 @@
 """Output items → the HTML of an answer. Page, form answer, socket and admin all pass here.
 
-An answer is a list of segments (one a content part), a segment is a list of blocks (one a top-level
-Markdown block). Ids: response `r{pk}`, segment `r{pk}-{item}-{part}`, block `r{pk}-{item}-{part}-{n}`.
-`live.py` sends the same blocks under the same ids while they grow.
+An answer is a list of segments (one a content part; all parts of one reasoning item together), a segment
+is a list of blocks (one a top-level Markdown block). Ids: response `r{pk}`, segment `r{pk}-{item}-{part}`,
+block `r{pk}-{item}-{part}-{n}`. `live.py` sends the same blocks under the same ids while they grow.
 """
 
 from __future__ import annotations
@@ -33,13 +33,17 @@ TOOL_NAMES = {
 
 @dataclass(frozen=True)
 class Segment:
-    """One content part. `item` and `part` are its place in the output; `text` is Markdown."""
+    """One content part. `item` and `part` are its place in the output; `text` is Markdown.
+
+    Of reasoning, `ends_with` is the part of the item that the text ends with: the list that it is in, and its place.
+    """
 
     item: int
     part: int
     kind: str
     text: str
     title: str = ""
+    ends_with: tuple[str, int] = ("", 0)
 
 
 class HasOutput(Protocol):
@@ -84,9 +88,14 @@ def _message_segments(index: int, item: dict[str, Any]) -> list[Segment]:
 
 
 def _reasoning_segments(index: int, item: dict[str, Any]) -> list[Segment]:
-    # Open models send their reasoning as content, hosted ones a summary of it.
-    parts = parts_of(item, "summary") or parts_of(item)
-    return [Segment(index, n, "reasoning", _words(part.get("text")), "Reasoning") for n, part in enumerate(parts)]
+    # Hosted models send a summary, in parts; open ones what they thought. Most send neither, and then there is nothing.
+    for name in ("summary", "content"):
+        texts = [_words(part.get("text")) for part in parts_of(item, name)]
+        said = [number for number, text in enumerate(texts) if text.strip()]
+        if said:
+            text = "\n\n".join(texts[number] for number in said)
+            return [Segment(index, 0, "reasoning", text, "Reasoning", (name, said[-1]))]
+    return []
 
 
 def _tool_segment(index: int, item: dict[str, Any]) -> Segment:
@@ -120,12 +129,23 @@ def blocks_html(sid: str, blocks: Sequence[str], first: int = 0) -> str:
     return "".join(block_html(sid, number, html) for number, html in enumerate(blocks, first))
 
 
-def wrap_segment(sid: str, segment: Segment, inner: str) -> str:
+def label_html(segment: Segment, about: str | None = None) -> str:
+    """The line above what is folded away. `about` is None when all is said, else what the model thinks of now."""
+    if about is None:
+        return escape(segment.title)
+    what = f'<span class="thinking__about" dir="auto">{escape(about)}</span>' if about else ""
+    return f'<span class="thinking">Thinking…</span>{what}'
+
+
+def wrap_segment(sid: str, segment: Segment, inner: str, about: str | None = None) -> str:
     """The segment's container around blocks that are already safe."""
     if segment.kind in ("reasoning", "tool"):
+        label = label_html(segment, about)
+        if segment.kind == "reasoning":
+            label = f'<span class="segment__label" id="{sid}-l">{label}</span>'
         return (
             f'<details class="segment segment--{segment.kind} prose" id="{sid}">'
-            f"<summary>{escape(segment.title)}</summary>{inner}</details>"
+            f"<summary>{label}</summary>{inner}</details>"
         )
     extra = "" if segment.kind == "text" else f" segment--{segment.kind}"
     return f'<div class="segment{extra} prose" id="{sid}">{inner}</div>'

@@ -14,14 +14,16 @@ from chat.rendering.answer import (
     Segment,
     block_html,
     blocks_html,
+    label_html,
     segment_id,
     segments,
     wrap_response,
     wrap_segment,
 )
+from chat.rendering.headings import LatestHeading
 from chat.rendering.markdown import LiveMarkdown
 from chat.rendering.patch import patch
-from chat.responses.events import Event
+from chat.responses.events import Event, Target
 from chat.responses.fold import Change, Draft
 
 
@@ -32,6 +34,7 @@ class SeenSegment:
     generation: int
     closed: int
     open_html: str | None
+    label: str
 
 
 @dataclass
@@ -43,14 +46,21 @@ class Seen:
 
 
 class LiveSegment:
-    """One content part that may still grow."""
+    """One content part that may still grow. `is_last`: the answer is there now, and nowhere further."""
 
     def __init__(self, response_pk: int, segment: Segment) -> None:
         self.segment = segment
         self.sid = segment_id(response_pk, segment)
         self.markdown = LiveMarkdown()
-        self.markdown.append(segment.text)
+        self.heading = LatestHeading()
+        self.is_last = False
         self.final: tuple[str, ...] | None = None
+        self.append(segment.text)
+
+    def append(self, delta: str) -> None:
+        self.markdown.append(delta)
+        if self.segment.kind == "reasoning":
+            self.heading.read(delta)
 
     def update(self, segment: Segment) -> None:
         """Take the text of the wire as the truth: what was shown may be longer, shorter or other."""
@@ -59,24 +69,35 @@ class LiveSegment:
         if segment.text == shown:
             return
         if segment.text.startswith(shown):
-            self.markdown.append(segment.text[len(shown) :])
+            self.append(segment.text[len(shown) :])
         else:
-            self.markdown.replace(segment.text)
+            self.markdown.replace("")
+            self.heading = LatestHeading()
+            self.append(segment.text)
 
     def finish(self) -> None:
         self.final = self.markdown.finish()
 
+    @property
+    def _about(self) -> str | None:
+        """What the model thinks of, while it does; None when it has gone on to something else."""
+        return self.heading.text if self.is_last and self.segment.kind == "reasoning" else None
+
+    @property
+    def label(self) -> str:
+        return label_html(self.segment, self._about)
+
     def html(self) -> str:
         """The whole segment as it stands."""
         if self.final is not None:
-            return wrap_segment(self.sid, self.segment, blocks_html(self.sid, self.final))
+            return wrap_segment(self.sid, self.segment, blocks_html(self.sid, self.final), self._about)
         inner = blocks_html(self.sid, self.markdown.closed) + self._open_block(self.markdown.open_html)
-        return wrap_segment(self.sid, self.segment, inner)
+        return wrap_segment(self.sid, self.segment, inner, self._about)
 
     def seen_now(self) -> SeenSegment:
         if self.final is not None:
-            return SeenSegment(self.markdown.generation, len(self.final), None)
-        return SeenSegment(self.markdown.generation, len(self.markdown.closed), self.markdown.open_html)
+            return SeenSegment(self.markdown.generation, len(self.final), None, self.label)
+        return SeenSegment(self.markdown.generation, len(self.markdown.closed), self.markdown.open_html, self.label)
 
     def fragments(self, seen: SeenSegment) -> str:
         """What is missing since `seen`, which is moved on."""
@@ -86,9 +107,18 @@ class LiveSegment:
             html = _as_swap(self.html(), self.sid)
             _move(seen, self.seen_now())
             return html
-        if self.final is not None:
-            return self._last_fragments(seen, self.final)
-        return self._growth(seen)
+        return self._new_label(seen) + self._new_blocks(seen)
+
+    def _new_label(self, seen: SeenSegment) -> str:
+        """Its content alone: whoever has the focus on the line, or has unfolded it, keeps that."""
+        label = self.label
+        if label == seen.label:
+            return ""
+        seen.label = label
+        return f'<span hx-swap-oob="innerHTML:#{self.sid}-l">{label}</span>'
+
+    def _new_blocks(self, seen: SeenSegment) -> str:
+        return self._growth(seen) if self.final is None else self._last_fragments(seen, self.final)
 
     def _growth(self, seen: SeenSegment) -> str:
         closed = self.markdown.closed
@@ -137,7 +167,7 @@ class LiveSegment:
 
 
 def _move(seen: SeenSegment, to: SeenSegment) -> None:
-    seen.generation, seen.closed, seen.open_html = to.generation, to.closed, to.open_html
+    seen.generation, seen.closed, seen.open_html, seen.label = to.generation, to.closed, to.open_html, to.label
 
 
 def _as_swap(html: str, element_id: str) -> str:
@@ -164,7 +194,7 @@ class LiveResponse:
                 return False
             segment = self._segment_of(change)
             if segment is not None:
-                segment.markdown.append(change.delta)
+                segment.append(change.delta)
                 return True
         return self._reread()
 
@@ -176,6 +206,7 @@ class LiveResponse:
         """Nothing more will come: each segment takes its canonical form."""
         self._reread()
         for segment in self._segments.values():
+            segment.is_last = False
             segment.finish()
 
     def html(self) -> str:
@@ -201,6 +232,11 @@ class LiveResponse:
         return "".join(found)
 
     def _segment_of(self, change: Change) -> LiveSegment | None:
+        """The segment that the delta continues at its end; None where the answer has to be read again."""
+        if change.kind == "reasoning":
+            segment = self._segments.get((change.item, 0))
+            place = ("summary" if change.target is Target.SUMMARY else "content", change.part)
+            return segment if segment is not None and segment.segment.ends_with == place else None
         segment = self._segments.get((change.item, change.part))
         return segment if segment is not None and segment.segment.kind == change.kind else None
 
@@ -221,4 +257,6 @@ class LiveResponse:
                 self._segments[key].update(segment)
             else:
                 self._segments[key] = LiveSegment(self.pk, segment)
+        for key in keys:
+            self._segments[key].is_last = key == keys[-1]
         return True

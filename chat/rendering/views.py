@@ -153,7 +153,8 @@ def problem_of(turn: Turn, last: Response | None) -> str:
     error = last.error if last is not None and isinstance(last.error, dict) else {}
     if turn.status in (Status.FAILED, Status.INCOMPLETE) and error.get("message"):
         return str(error["message"])
-    if not any(segment.text for response in turn.responses.all() for segment in segments(response.output or [])):
+    shown = [segment for response in turn.responses.all() for segment in segments(response.output or [])]
+    if not any(segment.text for segment in shown if segment.kind != "reasoning"):
         return EMPTY_SENTENCES.get(Status(turn.status), "")
     return STATUS_SENTENCES.get(Status(turn.status), "")
 

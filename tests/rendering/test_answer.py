@@ -70,11 +70,31 @@ def test_reasoning_is_folded_away_and_its_summary_preferred() -> None:
     both = {"type": "reasoning", "summary": [{"text": "short"}], "content": [{"text": "long"}]}
     html = html_of(both, {"type": "reasoning", "summary": [], "content": [{"text": "open model"}]})
     assert html.count("<details") == 2
-    assert "<summary>Reasoning</summary>" in html
+    assert '<summary><span class="segment__label" id="r7-0-0-l">Reasoning</span></summary>' in html
     assert "short" in html
     assert "long" not in html
     assert "open model" in html
     assert "<details open" not in html
+
+
+def test_the_parts_of_one_thought_are_one_fold() -> None:
+    parts = [{"text": "**One**\n\nfirst"}, {"text": " "}, {"text": "**Two**\n\nsecond"}]
+    html = html_of({"type": "reasoning", "summary": parts})
+    assert html.count("<details") == 1
+    assert parse(html).text() == "ReasoningOnefirstTwosecond"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"summary": []},
+        {"summary": [{"type": "summary_text", "text": ""}], "content": [{"text": " \n"}]},
+        {"encrypted_content": "gAAA"},
+        {"summary": None, "content": "thoughts"},
+    ],
+)
+def test_reasoning_without_words_shows_nothing(item: dict[str, Any]) -> None:
+    assert html_of({"type": "reasoning", **item}) == html_of()
 
 
 @pytest.mark.parametrize(
