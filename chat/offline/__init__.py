@@ -3,6 +3,6 @@
 transport (an httpx request) or offline_engine (a port) → app (routes, errors) → refusals (what this dialect does not
 take) → intake (body → what was asked) → answer (what to say, worked out in a thread) → narration (output items →
 events) → framing (events → frames in the dialect's words)
-store keeps responses and files in memory and a temporary folder; wires says how each dialect differs; faults make all
-of it fail on purpose.
+store keeps responses and files in memory and a temporary folder; wires says how each dialect differs; faults and
+spoiling make all of it fail on purpose.
 """

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 import logging
 import re
-import secrets
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from contextlib import aclosing
 from functools import partial
@@ -20,12 +16,15 @@ from .answer import input_tokens, think
 from .bench import Bench
 from .compaction import compacted
 from .containers import check_new
-from .faults import BadFault, Deed, Fault, HungUp, Over, Script, Stall, Status, refuse, spoiled, status_reply
+from .faults import HEADER, BadFault, Deed, Fault, Scripts, Stall, Status
 from .framing import Framing, for_wire
 from .intake import Asked, parse, public_item, take_in
+from .keys import check_key
 from .multipart import BadForm, Form, FormTooLarge, read_form
 from .narration import Narrator
+from .payload import new_payload
 from .refusals import fitted
+from .spoiling import HungUp, Over, refuse, spoiled, status_reply
 from .store import MAX_FILE_BYTES, Blob, EventLog, Kept, Store, new_id
 from .tools import check as check_tools
 from .wires import (
@@ -35,8 +34,6 @@ from .wires import (
     Wire,
     WireError,
     bad_value,
-    expired_token,
-    unauthorized,
     unknown_address,
     unknown_file,
     unknown_response,
@@ -56,7 +53,6 @@ MAX_BODY_BYTES = 80 * 1024 * 1024  # a file of 50 MB in base64, and room for the
 THREAD_BYTES = 256 * 1024  # larger bodies are decoded in a thread, so that other streams go on
 CHUNK_BYTES = 64 * 1024
 TERMINAL = ("completed", "incomplete", "failed", "cancelled")
-MAX_HEADER_SCRIPTS = 1_000
 FILE_SECONDS = (3_600, 2_592_000)  # how soon and how late a file may expire
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 
@@ -82,11 +78,8 @@ def create_app(
     """
     names = None if models is None else tuple(models)
     wire = WIRES[dialect].storing() if store else WIRES[dialect]
-    engine = OfflineEngine(wire, pace_seconds, delta_characters, key, names)
-    engine.lag_seconds = lag_seconds
-    engine.faults = Script(faults)
-    engine.faults_from_header = faults_from_header
-    return engine
+    scripts = Scripts(faults, from_header=faults_from_header)
+    return OfflineEngine(wire, pace_seconds, lag_seconds, delta_characters, key, names, scripts)
 
 
 class Gone(Exception):
@@ -95,17 +88,22 @@ class Gone(Exception):
 
 class OfflineEngine:
     def __init__(
-        self, wire: Wire, pace_seconds: float, delta_characters: int, key: str | None, models: tuple[str, ...] | None
+        self,
+        wire: Wire,
+        pace_seconds: float,
+        lag_seconds: float,
+        delta_characters: int,
+        key: str | None,
+        models: tuple[str, ...] | None,
+        faults: Scripts,
     ) -> None:
         self.wire = wire
         self.pace_seconds = pace_seconds
+        self.lag_seconds = lag_seconds
         self.delta_characters = delta_characters
         self.store = Store()
         self.bench = Bench(self.store)
-        self.lag_seconds = 0.0
-        self.faults = Script()
-        self.faults_from_header = False
-        self._header_scripts: dict[str, Script] = {}
+        self.faults = faults
         self._key = key
         self._models = models
         self._background: set[asyncio.Task[None]] = set()
@@ -132,25 +130,7 @@ class OfflineEngine:
         await send({"type": "lifespan.shutdown.complete"})
 
     def check_key(self, headers: dict[str, str]) -> None:
-        if self._key is None:
-            return
-        bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
-        given = (headers.get("api-key") if self.wire.api_key_header else None) or bearer
-        if secrets.compare_digest(given.encode(), self._key.encode()):
-            return
-        expires = _expiry_of_token(given) if self.wire.api_key_header else None
-        if expires is None:
-            raise unauthorized(self.wire)
-        if expires <= time.time():
-            raise expired_token(self.wire)
-
-    def header_script(self, text: str) -> Script:
-        """The faults that a request's header names; requests with the same header share them, as tries of one do."""
-        if text not in self._header_scripts:
-            if len(self._header_scripts) >= MAX_HEADER_SCRIPTS:
-                del self._header_scripts[next(iter(self._header_scripts))]
-            self._header_scripts[text] = Script([text])
-        return self._header_scripts[text]
+        check_key(headers, self._key, self.wire)
 
     def accept(self, raw: bytes) -> Asked:
         return take_in(fitted(parse(raw), self.wire), self.wire, self.store, self.bench.seal, self._models)
@@ -194,72 +174,6 @@ class OfflineEngine:
         if kept.task is not None and not kept.task.done():
             kept.task.cancel()
             await asyncio.wait({kept.task})
-
-
-def _expiry_of_token(token: str) -> float | None:
-    """When a token of the form of Microsoft Entra's expires; None: it is none. Nobody's signature is checked here."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, binascii.Error):
-        return None
-    expires = claims.get("exp") if isinstance(claims, dict) else None
-    return float(expires) if isinstance(expires, int | float) else None
-
-
-def new_payload(asked: Asked, model: str) -> Json:
-    """The Response object with every field that a strict reader asks for."""
-    body = asked.body
-    reasoning = body.get("reasoning") or {}
-    text = body.get("text") or {}
-    return {
-        "id": new_id("resp_"),
-        "object": "response",
-        "created_at": int(time.time()),
-        "completed_at": None,
-        "status": "queued" if asked.background else "in_progress",
-        "background": asked.background,
-        "model": model,
-        "error": None,
-        "incomplete_details": None,
-        "instructions": body.get("instructions"),
-        "previous_response_id": body.get("previous_response_id"),
-        "output": [],
-        "parallel_tool_calls": body.get("parallel_tool_calls") is not False,
-        "tool_choice": body.get("tool_choice") or "auto",
-        "tools": [_tool(tool) for tool in body.get("tools") or ()],
-        "temperature": _number(body.get("temperature"), 1.0),
-        "top_p": _number(body.get("top_p"), 1.0),
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
-        "top_logprobs": 0,
-        "max_output_tokens": body.get("max_output_tokens"),
-        "max_tool_calls": body.get("max_tool_calls"),
-        "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
-        "text": {**text, "format": text.get("format") or {"type": "text"}},
-        "truncation": body.get("truncation") or "disabled",
-        "store": asked.stored,
-        "service_tier": body.get("service_tier") or "default",
-        "user": body.get("user"),
-        "safety_identifier": body.get("safety_identifier"),
-        "prompt_cache_key": body.get("prompt_cache_key"),
-        "metadata": body.get("metadata") or {},
-        "usage": None,
-    }
-
-
-def _number(value: float | None, default: float) -> float:
-    return default if value is None else float(value)
-
-
-def _tool(tool: Json) -> Json:
-    if tool["type"] == "mcp":  # what opens the remote server is used for this request and told to nobody
-        return {name: value for name, value in tool.items() if name not in ("headers", "authorization")}
-    if tool["type"] != "function":
-        return tool
-    return {"description": None, "parameters": None, "strict": None, **tool}
 
 
 class _Request:
@@ -348,11 +262,10 @@ class _Request:
 
     async def _fault(self, words: list[str]) -> Deed | None:
         """What goes wrong with this request on purpose."""
-        text = self.headers.get("x-engine-fault", "") if self.engine.faults_from_header else ""
         try:
-            script = self.engine.header_script(text) if text else self.engine.faults
+            script = self.engine.faults.script_for(self.headers)
         except BadFault as error:
-            raise bad_value("x-engine-fault", str(error)) from error
+            raise bad_value(HEADER, str(error)) from error
         if not script:
             return None
         operation = self._operation(words)
