@@ -5,13 +5,16 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix ci lock screenshots clean
+.PHONY: help run local test check fix ci lock screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/run.installed  ## serve the chat on http://127.0.0.1:8000 (HOST, PORT to change)
 	@exec $(BIN)/python manage.py serve
+
+local: .venv/local.installed  ## the same with a true model on this machine (LOCAL_MODEL=/path/to.gguf for another)
+	@exec $(BIN)/python manage.py serve --local
 
 test: .venv/all.installed  ## run all tests, browser journeys included (ARGS="..." for pytest)
 	@.ci/apt chromium

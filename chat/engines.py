@@ -30,6 +30,7 @@ from chat.responses.transport import open_http
 
 OFFLINE_URL = "http://offline.invalid/v1/"
 OFFLINE_MODEL = "embedded"
+LOCAL_NAME = "This machine"
 
 _https: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, httpx.AsyncClient]] = weakref.WeakKeyDictionary()
 _credentials: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, EntraCredential]] = (
@@ -212,6 +213,19 @@ def environment_providers(environ: Mapping[str, str]) -> list[EnvironmentProvide
                 models=_names(environ.get("RESPONSES_MODELS", "")),
                 url_variable="RESPONSES_BASE_URL",
                 models_variable="RESPONSES_MODELS",
+            )
+        )
+    if environ.get("LOCAL_BASE_URL"):  # set by `serve --local`, for the model that it has started
+        found.append(
+            EnvironmentProvider(
+                name=LOCAL_NAME,
+                dialect="llamacpp",
+                base_url=environ["LOCAL_BASE_URL"],
+                auth=Provider.Auth.KEY,
+                key_variable="LOCAL_API_KEY",
+                models=_names(environ.get("LOCAL_MODELS", "")),
+                url_variable="LOCAL_BASE_URL",
+                models_variable="LOCAL_MODELS",
             )
         )
     return found

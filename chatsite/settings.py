@@ -199,6 +199,11 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_NOTIFICATIONS = False
 
+# A model on this machine, for `serve --local`. Empty: SmolLM2, which comes with the extra.
+
+LOCAL_MODEL = env.str("LOCAL_MODEL", "")
+LOCAL_CONTEXT = number("LOCAL_CONTEXT", 8192)
+
 # Files
 
 MEDIA_ROOT = DATA_DIR / "media"

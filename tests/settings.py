@@ -11,7 +11,7 @@ import tempfile
 OURS = (
     *("ENVIRONMENT", "DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "PUBLIC_URL", "HOST", "PORT"),
     *("DATABASE_URL", "BEHIND_PROXY", "SECURE_", "SIGNUP_OPEN", "SIGNIN_LINK_SECONDS", "FILE_MAX_MB", "LOG_LEVEL"),
-    *("TIME_ZONE", "AZURE_OPENAI_", "FOUNDRY_", "OPENAI_", "RESPONSES_", "PROVIDER_KEY_"),
+    *("TIME_ZONE", "AZURE_OPENAI_", "FOUNDRY_", "OPENAI_", "RESPONSES_", "LOCAL_", "PROVIDER_KEY_"),
 )
 for name in list(os.environ):
     if name.startswith(OURS):

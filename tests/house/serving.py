@@ -43,8 +43,9 @@ def _answer_to_ctrl_c() -> None:
 class Server:
     """`manage.py serve` on a free port, with a data folder of its own."""
 
-    def __init__(self, data_dir: Path, **variables: str) -> None:
+    def __init__(self, data_dir: Path, *arguments: str, **variables: str) -> None:
         self.data_dir = data_dir
+        self.arguments = arguments
         self.env = environment(data_dir, **{"PORT": "0", **variables})
         self.output = ""
         self.start()
@@ -54,7 +55,7 @@ class Server:
         self._news = threading.Condition()
         self._seen = len(self.output)
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve"],
+            [sys.executable, "manage.py", "serve", *self.arguments],
             cwd=ROOT,
             env=self.env,
             stdin=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ import socket
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from channels.routing import get_default_application
@@ -19,6 +19,7 @@ from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from chat.engines import sync_environment
+from chat.management.local import LocalModel, NoModel, Served, beside_the_chat, note_facts, offer
 from chat.management.signin import link_for, plain_address
 from chat.models import User
 from chatsite.static import collect_if_changed
@@ -32,15 +33,21 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default=settings.HOST, help="address to listen on (HOST)")
         parser.add_argument("--port", type=int, default=settings.PORT, help="port to listen on (PORT); 0: any free one")
+        parser.add_argument("--local", action="store_true", help="answer with a model on this machine (LOCAL_MODEL)")
 
-    def handle(self, *, host: str, port: int, **options: Any) -> None:
+    def handle(self, *, host: str, port: int, local: bool, **options: Any) -> None:
         refuse_plain_http_in_production()
-        with listening(host, port) as listener:
-            with one_at_a_time():
-                self.prepare()
-            self.serve(listener, host)
+        with ExitStack() as stack, listening(host, port) as listener:
+            try:
+                # Read while the rest is prepared.
+                model = stack.enter_context(beside_the_chat()) if local else None
+                with one_at_a_time():
+                    served = self.prepare(model)
+            except NoModel as refusal:
+                sys.exit(str(refusal))
+            self.serve(listener, host, served)
 
-    def prepare(self) -> None:
+    def prepare(self, model: LocalModel | None) -> Served | None:
         if migrations_are_missing():
             self.say("Preparing the database ...")
             call_command("migrate", interactive=False, verbosity=0)
@@ -48,16 +55,22 @@ class Command(BaseCommand):
             self.say("Collected the static files.")
         if first_admin_is_missing():
             User.objects.create_superuser(FIRST_ADMIN)
+        served = model.wait_ready() if model else None
+        if served:
+            offer(served)
         try:
             sync_environment()
         except ValueError as refusal:
             sys.exit(str(refusal))
+        if served:
+            note_facts(served)
+        return served
 
-    def serve(self, listener: socket.socket, host: str) -> None:
+    def serve(self, listener: socket.socket, host: str, served: Served | None) -> None:
         # Imported first: what runs in the application may ask for the reactor, which is chosen here.
         from chatsite.server import ChatServer
 
-        banner = self.banner(plain_address(host, listener.getsockname()[1]))
+        banner = self.banner(plain_address(host, listener.getsockname()[1]), served)
         server = ChatServer(
             get_default_application(),
             listener,
@@ -67,11 +80,13 @@ class Command(BaseCommand):
         server.run()
         connections.close_all()
 
-    def banner(self, listening_at: str) -> str:
+    def banner(self, listening_at: str, served: Served | None) -> str:
         address = settings.PUBLIC_URL or listening_at
         lines = ["", f"  Responses Chat is running at {address}/"]
         if address != listening_at:
             lines += [f"  It listens at {listening_at}/ for the proxy."]
+        if served:
+            lines += [f"  {served.name} runs on this machine and answers."]
         if admin := admin_to_greet():
             hours = settings.SIGNIN_LINK_SECONDS // 3600
             lines += [
