@@ -45,8 +45,14 @@ def thought(number: int = 1, sealed: str | None = SEALED) -> dict[str, Any]:
 def thinking(text: str, number: int = 1, *, sealed: str = SEALED, final: str | None = SEALED) -> Reply:
     """An answer after a thought. The final payload seals it anew, or has no output at all (`final=None`)."""
     created, *rest = text_events([text], response_id=f"resp_{number}")
+    added = {"type": "response.output_item.added", "output_index": 0, "item": thought(number, "gAAA-too-early")}
     done = {"type": "response.output_item.done", "output_index": 0, "item": thought(number, sealed)}
-    events = [created, done, *({**event, "output_index": 1} if "output_index" in event else event for event in rest)]
+    events = [
+        created,
+        added,
+        done,
+        *({**event, "output_index": 1} if "output_index" in event else event for event in rest),
+    ]
     response = completed(f"resp_{number}", text)
     response["output"] = [thought(number, final), *response["output"]] if final else []
     events[-1] = {"type": "response.completed", "response": response}
