@@ -106,7 +106,10 @@ _NO_IMAGES = re.compile(
     r"|at most 0 image",
     re.I,
 )
-_GONE = re.compile(r"\b(response|file|container|item)\b.*(not found|does not exist|expired)|no such file", re.I)
+# "File Not Found" is what llama.cpp says of an address.
+_GONE = re.compile(
+    r"^(?!file not found$).*\b(response|file|container|item)\b.*(not found|does not exist|expired)|no such file", re.I
+)
 _FLAGGED = re.compile(r"flagged|usage polic|content polic|safety system", re.I)
 _NOT_OFFERED = re.compile(r"not_?supported|operation_?unsupported", re.I)
 _TOO_MUCH_AT_ONCE = re.compile(r"request too large", re.I)  # more than a whole minute's tokens: waiting does not help

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Literal, Protocol
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -97,7 +98,7 @@ class EventStream:
 
 
 class Sender:
-    """Speaks to one endpoint over a shared HTTP client, which it does not close."""
+    """Speaks to one endpoint over a shared HTTP client, on which it leaves no cookies, and which it does not close."""
 
     def __init__(
         self,
@@ -110,6 +111,9 @@ class Sender:
     ) -> None:
         self.endpoint = endpoint
         self._http = http
+        # What a provider left with one person's answer would go up with the next one's question. httpx even fails at
+        # each further request when one that it kept is not ASCII.
+        http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self._max_retries = max_retries
         self._sleep = sleep
         self._jitter = jitter

@@ -417,6 +417,14 @@ async def test_a_server_that_hangs_up_before_its_answer_is_asked_again(http: htt
     assert waits == [0.5]
 
 
+async def test_no_cookie_of_a_provider_is_kept(http: httpx.AsyncClient) -> None:
+    answer = reply(200, RESPONSE, "Set-Cookie: session=of-somebody-else; Path=/", "Set-Cookie: odd=\x80")
+    async with serving(answer, answer) as server:
+        client = client_for(server.url, http)
+        assert await client.create(BODY) == await client.create(BODY)
+    assert "cookie" not in server.requests[1].headers
+
+
 async def test_a_redirect_is_not_followed_with_the_key(http: httpx.AsyncClient) -> None:
     async with (
         serving(reply(200, RESPONSE)) as elsewhere,

@@ -230,6 +230,8 @@ def test_an_overflow_without_numbers_has_its_plain_sentence() -> None:
         (404, {"message": "Response with id 'resp_x' not found."}, "no longer has a file or an answer"),
         (404, {"message": "Container is expired."}, "no longer has a file or an answer"),
         (404, {"message": "Resource not found"}, "check the base URL"),
+        (404, {"message": "File Not Found", "type": "not_found_error", "code": 404}, "check the base URL"),
+        (404, {"message": "No such File object: file-1"}, "no longer has a file or an answer"),
     ],
 )
 def test_what_needs_another_step_has_another_sentence(status: int, error: dict[str, Any], words: str) -> None:
