@@ -438,10 +438,7 @@ class _Request:
         containers = self.engine.bench.containers
         match (self.method, *words):
             case ("POST",):
-                name, minutes, memory_limit, file_ids = check_new(parse(await self._body()))
-                container = containers.create(name, minutes, memory_limit)
-                for file_id in file_ids:
-                    containers.copy(container, file_id)
+                container = containers.create(*check_new(parse(await self._body())))
                 await self._json(containers.payload(container))
             case ("GET",):
                 listed = [containers.payload(container) for container in containers.listed()]

@@ -9,10 +9,10 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from .store import Blob, Store, new_id
+from .store import Blob, Store, StoredFile, new_id
 from .wires import Json, WireError, bad_value, unknown_file
 
 FOLDER = "/mnt/data/"
@@ -68,13 +68,19 @@ class Containers:
         self._all: OrderedDict[str, Container] = OrderedDict()
         self._lock = threading.RLock()  # answers are worked out in threads
 
-    def create(self, name: str, minutes: int = IDLE_MINUTES, memory_limit: str = "1g") -> Container:
+    def create(
+        self, name: str, minutes: int = IDLE_MINUTES, memory_limit: str = "1g", file_ids: Iterable[str] = ()
+    ) -> Container:
+        """Make a container with uploaded files in it. Raises WireError."""
+        uploads = [self._upload(file_id) for file_id in file_ids]
         now = self._clock()
         with self._lock:
             container = Container(new_id("cntr_"), name, minutes, memory_limit, int(now), now)
             self._all[container.id] = container
             while len(self._all) > MAX_CONTAINERS:
                 self._all.popitem(last=False)
+            for upload in uploads:
+                self.put(container, upload.blob, upload.filename, "user")
             return container
 
     def get(self, container_id: str) -> Container:
@@ -142,14 +148,18 @@ class Containers:
         return self.put(container, self._store.put(data, media_type), name, "assistant")
 
     def copy(self, container: Container, file_id: str) -> ContainerFile:
-        """Lay an uploaded file into the container, under its own name."""
+        """Lay an uploaded file into the container, under its own name. Raises WireError."""
+        upload = self._upload(file_id)
+        known = container.named(upload.filename)
+        if known is not None and known.blob.sha256 == upload.blob.sha256:
+            return known
+        return self.put(container, upload.blob, upload.filename, "user")
+
+    def _upload(self, file_id: str) -> StoredFile:
         stored = self._store.file(file_id)
         if stored is None:
             raise unknown_file(file_id, status=400)
-        known = container.named(stored.filename)
-        if known is not None and known.blob.sha256 == stored.blob.sha256:
-            return known
-        return self.put(container, stored.blob, stored.filename, "user")
+        return stored
 
     def file(self, container_id: str, file_id: str) -> ContainerFile:
         """Find a file in a container; raises WireError."""

@@ -19,7 +19,7 @@ ASKED = re.compile(
     r"\b(?:generate|create|make|draw|paint|sketch|render|design|illustrate|produce)\b.{0,60}\b(?:image|picture|photo|drawing|painting|illustration|icon"
     r"|logo|poster|sketch|portrait)\b|^\W*(?:please )?(?:draw|paint|sketch|illustrate)\b"
     r"|\b(?:zeichne|male|erzeuge|erstelle)\b.{0,60}(?:bild|zeichnung|\b)|\b(?:dessine|génère|crée)\b.{0,60}(?:image|dessin|\b)|\b(?:dibuja|genera|crea)\b"
-    r"|(?:生成|画|畫|绘制|繪製).{0,30}(?:图|圖|画|畫|像)|^\W*(?:画|畫)|(?:画像|絵|イラスト).{0,20}(?:生成|描|作)|(?:이미지|그림).{0,20}(?:생성|그려|만들)",
+    r"|(?:生成|画|畫|绘制|繪製).{0,30}(?:图|圖|画|畫|像)|^\W*(?:请|請|帮我|幫我|给我|給我)*(?:画|畫)|(?:画像|絵|イラスト).{0,20}(?:生成|描|作)|(?:이미지|그림).{0,20}(?:생성|그려|만들)",
     re.IGNORECASE | re.DOTALL,
 )
 _SHAPES = {"1024x1024": (1024, 1024), "1024x1536": (1024, 1536), "1536x1024": (1536, 1024)}

@@ -8,9 +8,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|\S")
-_SIGNS = {"×": "*", "·": "*", "÷": "/", "−": "-", "^": "**", "–": "-", "²": "**2"}
+_SIGNS = {"×": "*", "·": "*", "÷": "/", "−": "-", "^": "**", "–": "-"}
 MAX_TOKENS = 40
 MAX_DEGREE = 2
 
@@ -57,6 +58,7 @@ class Equation:
 
 def find(question: str) -> Equation | None:
     """The first equation in one unknown, of first or second degree; None when there is none."""
+    question = question.replace("²", "^2")
     tokens = [(match[0], match.start(), match.end()) for match in _TOKEN.finditer(question)]
     for place, (text, _, _) in enumerate(tokens):
         if text == "=":
@@ -73,7 +75,7 @@ def _run(tokens: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     """The tokens from the first on that can belong to a side of an equation."""
     kept = []
     for token in tokens[:MAX_TOKENS]:
-        if not re.fullmatch(r"\d+(?:\.\d+)?|[^\W\d_]|[-+*/^().×·÷−–²]", token[0]):
+        if not re.fullmatch(r"\d+(?:\.\d+)?|[^\W\d_]|[-+*/^().×·÷−–]", token[0]):
             break
         kept.append(token)
     return kept
@@ -98,13 +100,9 @@ def _equation(question: str, left: list[tuple[str, int, int]], right: list[tuple
 def _python(tokens: list[str]) -> str:
     """The tokens as Python, with the multiplications that are only thought."""
     written: list[str] = []
-    for token in tokens:
-        if (
-            written
-            and (token.isalnum() or token == "(")
-            and token != "²"
-            and (written[-1].isalnum() or written[-1] == ")")
-        ):
+    for before, token in pairwise(["", *tokens]):
+        begins = token == "(" or token.isalpha() or token[0].isdigit()
+        if begins and (before == ")" or before.isalpha() or before[:1].isdigit()):
             written.append("*")
         written.append("u" if token.isalpha() else _SIGNS.get(token, token))
     return " ".join(written)

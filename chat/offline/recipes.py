@@ -197,6 +197,7 @@ def _listed(container: Container) -> Worked:
 @dataclass(frozen=True)
 class Table:
     name: str
+    encoding: str
     delimiter: str
     header: list[str]
     rows: list[dict[str, Any]]
@@ -219,9 +220,10 @@ def read_table(file: ContainerFile) -> Table | None:
             data = opened.read(MAX_TABLE_BYTES + 1)
     except OSError:
         return None
-    text = data.decode("utf-8-sig", "replace")
+    encoding = _encoding(data)
+    text = data.decode(encoding)
     delimiter = max(",;\t|", key=text.partition("\n")[0].count)
-    if len(data) > MAX_TABLE_BYTES or delimiter not in text.partition("\n")[0] + ",":
+    if len(data) > MAX_TABLE_BYTES:
         return None
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -230,7 +232,16 @@ def read_table(file: ContainerFile) -> Table | None:
         return None
     header = list(dict.fromkeys(name for name in reader.fieldnames or () if name))
     numbers = {name: found for name in header if (found := _numbers(row.get(name) for row in rows)) is not None}
-    return Table(file.name, delimiter, header, rows, dict(list(numbers.items())[:MAX_COLUMNS])) if rows else None
+    kept = dict(list(numbers.items())[:MAX_COLUMNS])
+    return Table(file.name, encoding, delimiter, header, rows, kept) if rows else None
+
+
+def _encoding(data: bytes) -> str:
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return "latin-1"  # reads any bytes
+    return "utf-8-sig"
 
 
 def _numbers(cells: Iterable[Any]) -> list[float] | None:
@@ -283,7 +294,7 @@ def _cell(value: Any) -> str:
 def _summary_code(table: Table) -> str:
     return f"""import csv, math, statistics
 
-with open({FOLDER + table.name!r}, newline="", encoding="utf-8-sig") as file:
+with open({FOLDER + table.name!r}, newline="", encoding={table.encoding!r}) as file:
     rows = list(csv.DictReader(file, delimiter={table.delimiter!r}))
 print(len(rows), "rows")
 with open({FOLDER + "summary.csv"!r}, "w", newline="", encoding="utf-8") as file:
@@ -311,7 +322,7 @@ def _chart(question: str, table: Table) -> tuple[str, bytes]:
     code = f"""import csv
 import matplotlib.pyplot as plt
 
-with open({FOLDER + table.name!r}, newline="", encoding="utf-8-sig") as file:
+with open({FOLDER + table.name!r}, newline="", encoding={table.encoding!r}) as file:
     rows = [row for row in csv.DictReader(file, delimiter={table.delimiter!r}) if row[{column!r}]]
 plt.{plotted}({across}, [float(row[{column!r}]) for row in rows])
 plt.title({title!r})

@@ -421,10 +421,10 @@ def _candidates(members: Any) -> Iterator[str]:
 
 def strict_problem(schema: Any, where: tuple[str, ...] = ()) -> str | None:
     """What a provider would refuse about a schema that is called strict; None when nothing."""
-    if not where and _type(schema) != "object":
-        return f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{schema.get('type')}\"'."
     if not isinstance(schema, dict) or len(where) > MAX_DEPTH:
         return None
+    if not where and _type(schema) != "object":
+        return f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{schema.get('type')}\"'."
     context = f"In context={where!r}, "
     properties = schema.get("properties")
     if isinstance(properties, dict) or schema.get("type") == "object":
