@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
+from . import mcp_server
 from .answer import input_tokens, think
 from .bench import Bench
 from .compaction import compacted
@@ -45,9 +46,11 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# OpenAI's address and Azure's, a Foundry project's, and the older one of a project, which names its version instead.
+# OpenAI's address and Azure's, a Foundry project's, and two older ones: of a project, which names its version instead,
+# and the one to which Azure's documents upload files.
 ADDRESS = re.compile(
-    r"(?:/v1|(?:/api/projects/[^/]+)?/openai/v1|(?P<dated>/api/projects/[^/]+/openai))/(?P<rest>.+)", re.DOTALL
+    r"(?:/v1|(?:/api/projects/[^/]+)?/openai/v1|/openai(?=/files)|(?P<dated>/api/projects/[^/]+/openai))/(?P<rest>.+)",
+    re.DOTALL,
 )
 MAX_BODY_BYTES = 80 * 1024 * 1024  # a file of 50 MB in base64, and room for the rest
 THREAD_BYTES = 256 * 1024  # larger bodies are decoded in a thread, so that other streams go on
@@ -222,7 +225,20 @@ class _Request:
         self.engine.check_key(self.headers)
         if address and address["dated"] and "api-version" not in self.query:
             raise WireError(400, "Missing required query parameter: api-version", code="BadRequest")
-        await self._dispatch(words)
+        if self.path == mcp_server.PATH:
+            await self._tool_server()
+        else:
+            await self._dispatch(words)
+
+    async def _tool_server(self) -> None:
+        if self.method != "POST":
+            raise WireError(405, "Send a message of the Model Context Protocol with POST.")
+        reply = mcp_server.answer(await self._body())
+        if reply is not None:
+            await self._json(reply)
+            return
+        await self._send_head(202, "application/json", [(b"content-length", b"0")])
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def _dispatch(self, words: list[str]) -> None:
         wire = self.wire

@@ -1,83 +1,23 @@
-"""The mcp tool: remote tools on request, with the approval of the person. One server is real: the engine's own.
+"""The mcp tool: remote tools on request, with the approval of the person. One server can be reached: the engine's own.
 
-Its tools roll dice and read the clock, here, and its address is `/mcp` beside the engine's other addresses. The
-engine has no network, so every other server fails to list its tools, and the conversation goes on without it.
+It is known by its address (`mcp_server`) and asked directly. The engine has no network, so every other server fails
+to list its tools, and the conversation goes on without it.
 """
 
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
 from urllib.parse import urlsplit
 
 from . import schemas
 from .calls import meant, must_call
+from .mcp_server import CATALOGUE, PATH, ToolFailed, run
 from .pieces import Piece, Speech, Stage
 from .store import new_id
 from .talk import Approval, Talk
 from .wires import Json
-
-PATH = "/mcp"
-CATALOGUE: list[Json] = [
-    {
-        "name": "roll_dice",
-        "description": "Roll dice and return what each shows.",
-        "input_schema": {
-            "type": "object",
-            "properties": {
-                "count": {"type": "integer", "minimum": 1, "maximum": 20, "description": "How many dice"},
-                "sides": {"type": "integer", "minimum": 2, "maximum": 100, "description": "Sides of each"},
-            },
-            "additionalProperties": False,
-        },
-        "annotations": {"readOnlyHint": True},
-    },
-    {
-        "name": "read_clock",
-        "description": "Return the date and time of the engine's clock.",
-        "input_schema": {
-            "type": "object",
-            "properties": {
-                "utc_offset_hours": {"type": "integer", "minimum": -12, "maximum": 14, "description": "0 is UTC"}
-            },
-            "additionalProperties": False,
-        },
-        "annotations": {"readOnlyHint": True},
-    },
-]
-_random = random.SystemRandom()
-
-
-class ToolFailed(ValueError):
-    """The tool is not there, or cannot do this with these arguments."""
-
-
-def run(name: str, arguments: Any) -> str:
-    """Run a tool of the engine's own server. Raises ToolFailed."""
-    if not isinstance(arguments, dict):
-        raise ToolFailed("The arguments are no JSON object.")
-    if name == "roll_dice":
-        count, sides = _whole(arguments, "count", 1, 1, 20), _whole(arguments, "sides", 6, 2, 100)
-        rolled = [_random.randint(1, sides) for _ in range(count)]
-        return json.dumps({"rolled": rolled, "sum": sum(rolled)})
-    if name == "read_clock":
-        hours = _whole(arguments, "utc_offset_hours", 0, -12, 14)
-        return json.dumps(
-            {"now": datetime.now(UTC).astimezone(timezone(timedelta(hours=hours))).isoformat("T", "seconds")}
-        )
-    raise ToolFailed(f"There is no tool '{name}'.")
-
-
-def _whole(arguments: Json, name: str, default: int, lowest: int, highest: int) -> int:
-    value = arguments.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-        raise ToolFailed(f"'{name}' has to be a whole number from {lowest} to {highest}.")
-    return value
-
 
 # Pieces
 

@@ -335,6 +335,13 @@ def test_a_pdf_is_uploaded_and_named_by_its_id(azure: OpenAI, pdf: Path, rest: h
         "responses", headers={"Authorization": f"Bearer {KEY}"}, json={"model": "gpt-4.1", "input": question}
     )
     assert texts(azure.responses.retrieve(reply.json()["id"]).output) == response.output_text
+    uploaded = rest.post(
+        str(rest.base_url).replace("/v1/", "/files"),
+        headers={"Authorization": f"Bearer {KEY}"},
+        data={"purpose": "assistants"},
+        files={"file": ("your_file.pdf", pdf.read_bytes())},
+    )
+    assert uploaded.json()["filename"] == "your_file.pdf"
     with pytest.raises(BadRequestError), pdf.open("rb") as opened:
         azure.files.create(file=opened, purpose="user_data")
 

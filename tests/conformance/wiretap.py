@@ -45,7 +45,7 @@ class Wiretap:
         self.exchanges: list[Exchange] = []
 
     def _note(self, request: httpx2.Request, response: httpx2.Response) -> Exchange:
-        version = re.match(r"(?:/api/projects/[^/]+)?(/openai)?/v1/", request.url.path)
+        version = re.match(r"(?:/api/projects/[^/]+)?(/openai)?(?:/v1)?/", request.url.path)
         assert version, request.url
         exchange = Exchange(
             request.method,

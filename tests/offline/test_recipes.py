@@ -17,7 +17,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from chat.offline import arithmetic, equations, mcp
+from chat.offline import arithmetic, equations, mcp_server
 from chat.offline.charts import chart, drawable
 from chat.offline.containers import IDLE_MINUTES, Containers
 from chat.offline.seal import NotOurs, Seal
@@ -255,10 +255,10 @@ async def test_a_card_is_drawn_in_the_format_that_is_asked_for(ask: Ask, kind: s
 
 
 def test_dice_show_what_dice_can() -> None:
-    rolled = json.loads(mcp.run("roll_dice", {"count": 20, "sides": 2}))["rolled"]
+    rolled = json.loads(mcp_server.run("roll_dice", {"count": 20, "sides": 2}))["rolled"]
     assert len(rolled) == 20
     assert set(rolled) <= {1, 2}
-    assert "+05:00" in json.loads(mcp.run("read_clock", {"utc_offset_hours": 5}))["now"]
+    assert "+05:00" in json.loads(mcp_server.run("read_clock", {"utc_offset_hours": 5}))["now"]
 
 
 @pytest.mark.parametrize(
@@ -266,8 +266,8 @@ def test_dice_show_what_dice_can() -> None:
     [("roll_dice", {"count": 0}), ("roll_dice", {"sides": "six"}), ("roll_dice", []), ("read_mind", {})],
 )
 def test_a_tool_says_what_it_cannot_do(name: str, arguments: Any) -> None:
-    with pytest.raises(mcp.ToolFailed):
-        mcp.run(name, arguments)
+    with pytest.raises(mcp_server.ToolFailed):
+        mcp_server.run(name, arguments)
 
 
 async def test_a_tool_that_fails_is_told_as_failed(engine: Engine, ask: Ask) -> None:
@@ -282,6 +282,31 @@ async def test_a_tool_that_fails_is_told_as_failed(engine: Engine, ask: Ask) -> 
         call = next(item for item in response["output"] if item["type"] == "mcp_call")
         assert (call["status"], call["output"]) == ("failed", None)
         assert call["error"]["type"] == "mcp_tool_execution_error"
+
+
+async def test_the_engine_is_a_tool_server_itself(engine: Engine) -> None:
+    async def ask(method: str, **message: Any) -> Json:
+        reply = await engine.http.post("http://engine/mcp", json={"jsonrpc": "2.0", "method": method, **message})
+        found: Json = reply.json()
+        assert found["id"] == message["id"]
+        return found
+
+    hello = await ask("initialize", id=1, params={"protocolVersion": "2025-03-26", "capabilities": {}})
+    assert hello["result"]["protocolVersion"] == "2025-03-26"
+    noted = await engine.http.post("http://engine/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+    assert (noted.status_code, noted.content) == (202, b"")
+    tools = (await ask("tools/list", id="two"))["result"]["tools"]
+    assert [tool["name"] for tool in tools] == ["roll_dice", "read_clock"]
+    assert all(tool["inputSchema"]["type"] == "object" for tool in tools)
+    rolled = (await ask("tools/call", id=3, params={"name": "roll_dice", "arguments": {"count": 2}}))["result"]
+    assert not rolled["isError"]
+    assert len(json.loads(rolled["content"][0]["text"])["rolled"]) == 2
+    assert (await ask("tools/call", id=4, params={"name": "read_mind"}))["result"]["isError"]
+    assert (await ask("tools/call", id=5))["error"]["code"] == -32602
+    assert (await ask("resources/list", id=6))["error"]["code"] == -32601
+    for odd in (b"no json", b"[]", b"{}"):
+        assert "error" in (await engine.http.post("http://engine/mcp", content=odd)).json()
+    assert (await engine.http.get("http://engine/mcp")).status_code == 405
 
 
 # What is sealed
