@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .errors import FileGone
+
 CHUNK_BYTES = 3 * 128 * 1024  # divisible by three, so that the base64 of the pieces is the base64 of the whole
 
 
@@ -40,7 +42,7 @@ class FilePiece:
         return 4 * ((self.size + 2) // 3) if self.as_base64 else self.size
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes; OSError when the file has become shorter.
+        """The bytes. FileGone when it has become shorter.
 
         Opens the file anew for each chunk: a server may refuse a body in its middle, and then nobody closes this.
         """
@@ -49,12 +51,27 @@ class FilePiece:
             yield base64.b64encode(chunk) if self.as_base64 else chunk
 
     def _read(self, offset: int, size: int) -> bytes:
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            chunk = file.read(size)
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                chunk = file.read(size)
+        except OSError as error:
+            raise _gone(self.path, error) from error
         if len(chunk) < size:
-            raise OSError(f"{self.path.name} became shorter while it was sent")
+            raise FileGone(f"{self.path.name} became shorter while it was sent")
         return chunk
+
+
+def file_piece(path: Path, *, as_base64: bool = False) -> FilePiece:
+    """The file as it is now. FileGone when it is not."""
+    try:
+        return FilePiece(path, path.stat().st_size, as_base64)
+    except OSError as error:
+        raise _gone(path, error) from error
+
+
+def _gone(path: Path, error: OSError) -> FileGone:
+    return FileGone(f"{path.name} cannot be read: {error.strerror}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +101,7 @@ class Body:
 
 
 def json_body(value: Mapping[str, Any]) -> Body:
-    """The value as JSON, with the file of each DataURL in its place. TypeError for what JSON does not know."""
+    """The value as JSON, with the file of each DataURL in its place. TypeError for what JSON does not know, and FileGone."""
     mark = secrets.token_hex(16)
     files: list[DataURL] = []
 
@@ -101,7 +118,7 @@ def json_body(value: Mapping[str, Any]) -> Body:
         if place % 2:
             file = files[int(piece)]
             pieces.append(f"data:{file.media_type};base64,".encode())
-            pieces.append(FilePiece(file.path, file.path.stat().st_size, as_base64=True))
+            pieces.append(file_piece(file.path, as_base64=True))
         else:
             pieces.append(piece.encode("utf-8", "replace"))
     return Body("application/json", tuple(pieces))
@@ -118,7 +135,7 @@ def multipart_body(fields: Mapping[str, str], path: Path, filename: str, media_t
         f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_escaped(filename)}"\r\n'
         f"Content-Type: {_escaped(media_type)}\r\n\r\n"
     )
-    file = FilePiece(path, path.stat().st_size)
+    file = file_piece(path)
     tail = f"\r\n--{boundary}--\r\n"
     return Body(f"multipart/form-data; boundary={boundary}", (head.encode("utf-8", "replace"), file, tail.encode()))
 

@@ -18,6 +18,7 @@ ResponsesError
 │  ├─ InvalidRequest           another 4xx
 │  └─ ServerFault              5xx and faults in the middle of a stream
 ├─ Unsupported                 not asked: this kind of server cannot do it
+├─ FileGone                    not asked, or not to its end: a file of ours cannot be read
 └─ BadStream                   what came is not the protocol
 
 `user_message` never holds upstream text; `str(error)` does, with status, code and request id, and never a key.
@@ -197,6 +198,12 @@ class Unsupported(ResponsesError):
     """A request that this kind of server cannot serve, found before anything was sent. Carries its own sentence."""
 
     sentence = "This model's provider cannot do what this question needs; choose another model."
+
+
+class FileGone(ResponsesError):
+    """A file that belongs into a request is not there (any more), or became shorter while it was sent."""
+
+    sentence = "One of this question's files can no longer be read here; please attach it again."
 
 
 class BadStream(ResponsesError):

@@ -24,7 +24,7 @@ CHUNK_BYTES = 256 * 1024
 
 
 class FileOperations(Sender):
-    """The operations on files and on the containers of the code interpreter. OSError is about files of ours."""
+    """The operations on files and on the containers of the code interpreter. OSError is about the disk that a download goes to."""
 
     # Files
 

@@ -24,6 +24,7 @@ from .content import Body
 from .dialects import Dialect, normalise_base_url
 from .errors import (
     BadStream,
+    FileGone,
     InvalidRequest,
     NotFound,
     RateLimited,
@@ -255,6 +256,8 @@ class Sender:
         try:
             response = await self._http.send(request, stream=True)
         except httpx.HTTPError as error:
+            if (gone := _file_gone(error)) is not None:
+                raise gone from error
             # A timeout while reading was ten minutes of silence already, and the model may still be at work.
             retry = not isinstance(error, httpx.ReadTimeout | httpx.UnsupportedProtocol)
             return Failed(self._unreachable(error), retry)
@@ -328,6 +331,13 @@ def quoted(identifier: str) -> str:
     if identifier in {"", ".", ".."}:
         raise NotFound(f"{identifier!r} is no id")
     return quote(identifier, safe="", errors="replace")
+
+
+def _file_gone(error: BaseException | None) -> FileGone | None:
+    """What the transport took for a broken connection, where it was our end of the body that broke."""
+    while error is not None and not isinstance(error, FileGone):
+        error = error.__cause__
+    return error
 
 
 def _fits_a_header(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import json
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from chat.responses.errors import (
     BadStream,
     ConnectionLost,
     DeploymentMissing,
+    FileGone,
     InvalidRequest,
     NotFound,
     TimedOut,
@@ -94,6 +96,34 @@ async def test_a_file_inside_the_question_is_sent_from_disk_as_a_data_url(
         assert head == "data:application/pdf;base64"
         assert base64.b64decode(encoded) == file.read_bytes()
     assert int(sent.headers["content-length"]) == len(sent.body)
+
+
+async def test_a_file_that_vanishes_while_it_is_sent_is_no_fault_of_the_provider(
+    http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.pdf"
+    with path.open("wb") as file:
+        file.truncate(30 * 1024 * 1024)  # more than any socket holds
+
+    async def vanish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        path.write_bytes(b"short")
+        while await reader.read(2**16):
+            pass
+        writer.close()
+        await writer.wait_closed()
+        done.set()
+
+    done = asyncio.Event()
+    async with await asyncio.start_server(vanish, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        waits = Waits()
+        client = client_for(f"http://127.0.0.1:{port}/v1", http, waits=waits)
+        with pytest.raises(FileGone) as caught:
+            await client.upload_file(path, "a.pdf", "application/pdf")
+        await done.wait()
+    assert "attach it again" in caught.value.user_message
+    assert waits == []
 
 
 # Streams
@@ -257,6 +287,31 @@ async def test_json_in_place_of_a_stream_becomes_the_event_that_says_the_same(
     assert [event.type for event in events] == [kind]
     assert fold(events).status == status
     assert fold(events).terminal_seen is isinstance(events[0], Terminal)
+
+
+@pytest.mark.parametrize("content_type", ["*/*", "text/event-stream", "text/plain"])
+@pytest.mark.parametrize(
+    ("payload", "kind", "status"),
+    [
+        ({"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}, "error", "failed"),
+        ({**RESPONSE, "status": "incomplete"}, "response.incomplete", "incomplete"),
+        ({"output": []}, "response.completed", "completed"),
+    ],
+)
+async def test_json_in_place_of_a_stream_is_read_whatever_it_is_called(
+    payload: dict[str, Any], kind: str, status: str, content_type: str, http: httpx.AsyncClient
+) -> None:
+    """A gateway that passes on what it got sent an error as 200 and `*/*`: it looked like an answer cut off."""
+    async with serving(reply(200, json.dumps(payload, indent=1).encode(), content_type=content_type)) as server:
+        events = await collect(client_for(server.url, http))
+    assert [event.type for event in events] == [kind]
+    assert fold(events).status == status
+
+
+async def test_something_that_begins_like_an_object_and_is_none_is_refused(http: httpx.AsyncClient) -> None:
+    async with serving(reply(200, b'{"error": oops', content_type="*/*")) as server:
+        with pytest.raises(BadStream):
+            await collect(client_for(server.url, http))
 
 
 async def test_a_web_page_in_place_of_a_stream_is_refused(http: httpx.AsyncClient) -> None:

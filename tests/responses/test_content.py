@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from chat.responses.content import CHUNK_BYTES, Body, DataURL, json_body, multipart_body
+from chat.responses.errors import FileGone
 
 
 async def sent(body: Body) -> bytes:
@@ -50,8 +51,19 @@ async def test_a_file_of_any_size_becomes_its_data_url(size: int, tmp_path: Path
 async def test_a_file_that_became_shorter_is_an_error_and_no_shorter_file(file: Path) -> None:
     body = json_body({"a": DataURL(file, "image/png")})
     await asyncio.to_thread(file.write_bytes, b"short")
-    with pytest.raises(OSError, match="became shorter"):
+    with pytest.raises(FileGone, match="became shorter"):
         await sent(body)
+
+
+async def test_a_file_that_is_not_there_is_said_to_be_gone(file: Path) -> None:
+    body = multipart_body({}, file, "a.pdf", "application/pdf")
+    await asyncio.to_thread(file.unlink)
+    with pytest.raises(FileGone, match=f"{file.name} cannot be read: No such file"):
+        await sent(body)
+    with pytest.raises(FileGone):
+        json_body({"a": DataURL(file, "image/png")})
+    with pytest.raises(FileGone):
+        multipart_body({}, file, "a.pdf", "application/pdf")
 
 
 async def test_a_file_that_grew_is_sent_as_it_was(file: Path) -> None:
