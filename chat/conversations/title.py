@@ -13,6 +13,9 @@ TITLE_INSTRUCTIONS = (
     "Answer with the title alone: no quotation marks, no full stop."
 )
 EXCERPT_CHARACTERS = 1500
+LONGEST_TITLE = 80
+LONGEST_ANSWER = LONGEST_TITLE + 20  # with the marks around it
+MARKS = "#*_`\"'“”„«» "
 MAX_TOKENS = 1_000  # a title has ten; the rest is for a model that thinks first, and an end for one that finds none
 
 
@@ -40,10 +43,19 @@ def title_request(turn: Turn, answer: str, deployment: Deployment, dialect: Dial
     return body
 
 
+def is_written(text: str) -> bool:
+    """Whether more of the answer is of no use: the title's line is over, or it is none."""
+    line, ended, _ = text.lstrip(f"{MARKS}\n").partition("\n")
+    return bool(ended) or len(line) > LONGEST_ANSWER
+
+
 def clean_title(text: str) -> str:
-    """The first line that says something, without the quotes and marks that models add."""
+    """The first line that says something, without the quotes and marks that models add.
+
+    "" for a whole paragraph, such as small models give for an answer: the question's beginning says more than its.
+    """
     for line in text.splitlines():
-        title = line.strip().strip("#*_`\"'“”„«»").removeprefix("Title:").strip().rstrip(".")
+        title = line.strip().strip(MARKS).removeprefix("Title:").strip(MARKS).rstrip(f".{MARKS}")
         if title:
-            return title[:80]
+            return title if len(title) <= LONGEST_TITLE else ""
     return ""

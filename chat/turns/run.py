@@ -364,7 +364,7 @@ def _with_files(item: dict[str, Any], parts: dict[str, dict[str, Any]]) -> dict[
 def _note_request(pk: int, plan: history.Plan, store: bool) -> None:
     # Its own items alone: the history stands in the turns before it, and would be stored again with each.
     Response.objects.filter(pk=pk, owner=PROCESS).update(
-        input=plan.own_items, previous_response_id=plan.previous_response_id[:255], store=store
+        input=plan.own_items, previous_response_id=plan.previous_response_id, store=store
     )
 
 
@@ -453,13 +453,18 @@ async def _give_title(job: Job) -> None:
     if not title.wants_title(job.turn) or job.client is None or job.turn.deployment is None:
         return
     body = title.title_request(job.turn, job.live.draft.text(), job.turn.deployment, job.dialect)
+    draft = Draft()
     try:
-        async with asyncio.timeout(TITLE_SECONDS):
-            payload = await job.client.create(body)
+        # Streamed, to hang up when it is there: a small model goes on until it is stopped.
+        async with asyncio.timeout(TITLE_SECONDS), job.client.stream(body) as events:
+            async for event in events:
+                draft.apply(event)
+                if title.is_written(draft.text()):
+                    break
     except (ResponsesError, TimeoutError) as error:
         logger.info("conversation %s: no title: %s", job.turn.conversation_id, error)
         return
-    name = title.clean_title(Draft.from_response(payload).text())
+    name = title.clean_title(draft.text())
     given = bool(name) and await in_db(keep.give_title, job.turn.conversation_id, name)
     if given:
         await notices.titled(job.turn.conversation.owner_id, job.turn.conversation_id)
