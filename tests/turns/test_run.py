@@ -66,6 +66,7 @@ async def test_an_answer_is_stored_with_its_id_text_and_usage(upstream: Script, 
     ]
 
 
+@pytest.mark.seed("S0-12", "S1-7", "S3-7")
 async def test_the_second_turn_continues_the_first_by_its_id(upstream: Script, put: Put) -> None:
     script = upstream(Reply(events=text_events(["One."])), Reply(events=text_events(["Two."], response_id="resp_2")))
     first = await answer(await stored(put))
@@ -100,6 +101,7 @@ async def test_an_id_beyond_all_measure_is_not_kept_and_the_history_sent(upstrea
     assert len(script.requests[1]["input"]) == 3
 
 
+@pytest.mark.seed("S0-13", "S1-8", "S2-4", "S2-5", "S3-8")
 async def test_a_stateless_dialect_gets_the_whole_history_with_ids(upstream: Script, put: Put) -> None:
     script = upstream(
         Reply(events=text_events(["One."])), Reply(events=text_events(["Two."], response_id="resp_2")), dialect="ofox"
@@ -143,6 +145,7 @@ async def test_a_stopped_answer_is_never_continued_by_id(upstream: Script, put: 
     assert script.requests[1]["input"][1]["content"][0]["text"] == "Half"
 
 
+@pytest.mark.seed("S3-3", "S3-6")
 async def test_instructions_and_the_operators_parameters_go_with_each_request(upstream: Script, put: Put) -> None:
     script = upstream(Reply(events=text_events(["One."])), Reply(events=text_events(["Two."])))
     first = await answer(await stored(put))
@@ -280,6 +283,7 @@ async def test_a_fault_of_ours_ends_the_run_with_a_sentence(
     assert (response.status, response.error["code"]) == (Status.FAILED, "internal")
 
 
+@pytest.mark.seed("S3-11")
 async def test_a_tab_sees_the_answer_grow_and_end(upstream: Script, put: Put) -> None:
     gates = {number: asyncio.Event() for number in (4, 5)}
     upstream(Reply(events=text_events(["# Title\n\n", "Some *text*", " and more.\n\n- a\n- b"]), gates=gates))
