@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import httpx2
 import pytest
-from openai import AuthenticationError, BadRequestError, NotFoundError, OpenAI
+from openai import AuthenticationError, AzureOpenAI, BadRequestError, NotFoundError, OpenAI
 from PIL import Image
 from pydantic import BaseModel, Field
 
@@ -380,6 +380,19 @@ def test_a_container_is_made_filled_used_and_deleted(client: OpenAI) -> None:
         )
 
 
+SUPPORTED = """c cs cpp csv doc docx html java json md pdf php pptx py rb tex txt css js sh ts jpeg jpg gif pkl png tar
+    xlsx xml zip""".split()  # noqa: SIM905
+
+
+@pytest.mark.seed("S1-14")
+def test_a_container_takes_every_kind_of_file_that_the_documents_name(client: OpenAI) -> None:
+    container = client.containers.create(name="all kinds")
+    for suffix in SUPPORTED:
+        client.containers.files.create(container.id, file=(f"file.{suffix}", b"content"))
+    paths = [file.path for file in client.containers.files.list(container.id, limit=7, order="asc")]
+    assert paths == [f"/mnt/data/file.{suffix}" for suffix in SUPPORTED]
+
+
 @pytest.mark.seed("S1-12")
 def test_the_container_of_an_earlier_call_is_used_again(client: OpenAI) -> None:
     tools: list[Any] = [{"type": "code_interpreter", "container": {"type": "auto"}}]
@@ -489,7 +502,21 @@ def test_an_approval_of_nothing_is_refused(client: OpenAI) -> None:
         )
 
 
-# Errors and the rest
+# Addresses, errors and the rest
+
+
+@pytest.mark.seed("S0-7")
+def test_the_package_has_a_client_for_azure_alone(azure_url: str, http_client: httpx2.Client) -> None:
+    client = AzureOpenAI(base_url=azure_url, api_key=KEY, api_version="preview", http_client=http_client)
+    assert client.responses.create(model="gpt-4o", input="hello").status == "completed"
+
+
+def test_each_reply_has_an_id_for_the_log(client: OpenAI) -> None:
+    response = client.responses.create(model="gpt-4o", input="hello")
+    assert response._request_id
+    raw = client.responses.with_raw_response.retrieve(response.id)
+    assert raw.headers["x-request-id"] != response._request_id
+    assert raw.parse() == response
 
 
 def test_models_are_listed(client: OpenAI) -> None:
