@@ -96,6 +96,10 @@ _NO_MODEL = re.compile(
     r"\b(model|deployment)\b.*(not found|does not exist|not exist|unknown)|invalid model|no models? loaded", re.I
 )
 _NO_PREVIOUS = re.compile(r"previous response .*not found|previous_response_id", re.I)
+# llama-stack says these inside a stream that began well, without a code. As a reply of 404 the first one is about an
+# address, not about the chain.
+_NO_RESPONSE = re.compile(r"\bresponse with id \S+ (was )?not found", re.I)
+_NO_SUCH_MODEL = re.compile(r"\bmodel ['\"`][^'\"`]+['\"`] (was )?(not found|does not exist)", re.I)
 _NO_QUOTA = re.compile(
     r"exceeded your current quota|out of call volume quota|insufficient (quota|balance|credit|funds)"
     r"|credit balance is too low",
@@ -174,6 +178,8 @@ def _classify_words(
         fields.get("param") == "previous_response_id" or _NO_PREVIOUS.search(message)
     ):
         return PreviousResponseNotFound
+    if status in (None, 400) and _NO_RESPONSE.search(message):
+        return PreviousResponseNotFound
     if _CONTEXT.search(message):
         return ContextOverflow
     if _NO_IMAGES.search(message):
@@ -181,6 +187,8 @@ def _classify_words(
     if "invalid_prompt" in names and _FLAGGED.search(message):
         return ContentFiltered
     if status in (400, 404, 422) and _NO_MODEL.search(message):
+        return DeploymentMissing
+    if status is None and _NO_SUCH_MODEL.search(message):
         return DeploymentMissing
     return None
 

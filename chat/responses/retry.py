@@ -22,10 +22,15 @@ MAX_BACKOFF_SECONDS = 8.0
 
 @dataclass(frozen=True)
 class Failed:
-    """An attempt that failed, with what decides about another one."""
+    """An attempt that failed, with what decides about another one.
+
+    `hung_up`: the connection was closed before a reply began. llama.cpp does so after each stream, without a word, and
+    the next request finds its end of the connection gone.
+    """
 
     error: ResponsesError
     retry: bool
+    hung_up: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     pause: float | None = None
 
@@ -36,6 +41,8 @@ def wait_before_retry(failed: Failed, attempt: int, most: int, jitter: float) ->
     may = failed.retry or (word == "true" and not isinstance(failed.error, QuotaExceeded))
     if attempt >= most or word == "false" or not may:
         return None
+    if failed.hung_up and attempt == 0:
+        return 0.0
     if failed.pause is not None:
         return failed.pause if failed.pause <= MAX_RETRY_AFTER_SECONDS else None
     return min(0.5 * (1 << attempt), MAX_BACKOFF_SECONDS) * (1 - 0.25 * jitter)

@@ -260,7 +260,8 @@ class Sender:
                 raise gone from error
             # A timeout while reading was ten minutes of silence already, and the model may still be at work.
             retry = not isinstance(error, httpx.ReadTimeout | httpx.UnsupportedProtocol)
-            return Failed(self._unreachable(error), retry)
+            hung_up = isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)
+            return Failed(self._unreachable(error), retry, hung_up)
         if response.is_success:
             return response
         try:
@@ -278,7 +279,7 @@ class Sender:
         )
         if pause is None and isinstance(refusal, RateLimited):
             pause = refusal.retry_after  # said in words
-        return Failed(refusal, refusal.retryable, response.headers, pause)
+        return Failed(refusal, refusal.retryable, headers=response.headers, pause=pause)
 
     def _unreachable(self, error: httpx.HTTPError) -> ResponsesError:
         kind = TimedOut if isinstance(error, httpx.TimeoutException) else Unreachable

@@ -13,7 +13,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import httpx
 
 from .errors import BadStream, ConnectionLost, ResponsesError, TimedOut, request_id_of
-from .events import Event, Failure, Terminal, event_from_frame
+from .events import Event, Failure, Terminal, decode_json, event_from_frame, event_from_response, parse_event
 from .sse import LIMITS, Limits, ServerSentEvent, SSEDecoder
 from .transport import READ, Read
 
@@ -36,8 +36,11 @@ async def events_of(
     patience: float | None = None
     try:
         async with _reading(response) as read:
+            chunk = await read()
+            if chunk.lstrip().startswith(b"{"):  # a proxy that says 200 whatever came, and calls it what it likes
+                yield await _event_of_object(chunk, read, limits)
+                return
             while True:
-                chunk = await read() if patience is None else await _read_for(patience, read)
                 for frame in decoder.feed(chunk) if chunk else decoder.flush():
                     event = _event(frame, cut_off=not chunk)
                     if event is None:
@@ -54,8 +57,24 @@ async def events_of(
                         patience = AFTER_FAILURE_SECONDS
                 if not chunk:
                     return
+                chunk = await read() if patience is None else await _read_for(patience, read)
     except httpx.HTTPError as error:
         raise broken(error, response) from error
+
+
+async def _event_of_object(begun: bytes, read: Read, limits: Limits) -> Event:
+    """The event that says the same as a body which is one JSON object: an error, or a whole response."""
+    data = bytearray(begun)
+    while chunk := await read():
+        data += chunk
+        if len(data) > limits.frame:
+            raise BadStream(f"an object in place of a stream, larger than {limits.frame} bytes")
+    try:
+        value = decode_json(data.decode("utf-8", "replace"))
+    except ValueError as error:
+        raise BadStream(f"something else in place of a stream: {error}") from error
+    is_response = isinstance(value.get("status"), str) or isinstance(value.get("output"), list)
+    return event_from_response(value) if is_response else parse_event(value)
 
 
 def _event(frame: ServerSentEvent, *, cut_off: bool) -> Event | None:

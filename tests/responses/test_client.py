@@ -467,9 +467,29 @@ async def test_a_server_that_hangs_up_before_its_answer_is_asked_again(http: htt
         connection.writer.close()
 
     waits = Waits()
-    async with serving(hang_up, reply(200, RESPONSE)) as server:
-        assert await client_for(server.url, http, waits=waits).create(BODY) == RESPONSE
-    assert waits == [0.5]
+    async with serving(hang_up, reply(200, RESPONSE), hang_up, hang_up, reply(200, RESPONSE)) as server:
+        client = client_for(server.url, http, waits=waits)
+        assert await client.create(BODY) == RESPONSE
+        assert waits == [0.0], "it may have closed an idle connection: nothing to wait for"
+        assert await client.create(BODY) == RESPONSE
+        assert waits == [0.0, 0.0, 1.0]
+
+
+async def test_the_next_question_does_not_wait_for_a_connection_that_was_closed_without_a_word(
+    http: httpx.AsyncClient,
+) -> None:
+    """llama.cpp closes the connection after each stream and does not announce it."""
+
+    async def stream_and_close(connection: Connection) -> None:
+        await stream(b'data: {"type":"response.completed","response":{"status":"completed"}}\n\n')(connection)
+        connection.writer.close()
+
+    waits = Waits()
+    async with serving(stream_and_close, reply(200, RESPONSE), reply(200, RESPONSE)) as server:
+        client = client_for(server.url, http, waits=waits)
+        await collect(client)
+        assert await client.create(BODY) == RESPONSE
+    assert set(waits) <= {0.0}
 
 
 async def test_no_cookie_of_a_provider_is_kept(http: httpx.AsyncClient) -> None:

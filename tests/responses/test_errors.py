@@ -238,6 +238,19 @@ def test_what_needs_another_step_has_another_sentence(status: int, error: dict[s
     assert words in refusal(status, error).user_message
 
 
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("400: Invalid value: Response with id resp-nope not found", PreviousResponseNotFound),
+        ("400: Invalid value: Model 'nope' not found", DeploymentMissing),
+        ("The tool said that no model is not found anywhere", ServerFault),
+    ],
+)
+def test_what_llama_stack_says_inside_a_stream_is_understood(message: str, kind: type[Refused]) -> None:
+    """Seen of its server: the stream begins well, then fails with a message and no code."""
+    assert type(error_from_object({"message": message})) is kind
+
+
 def test_a_question_that_no_minute_has_room_for_is_not_asked_again() -> None:
     message = "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 30601."
     found = refusal(429, {"message": message, "type": "tokens", "code": "rate_limit_exceeded"})
