@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from chat.engines import dialect_of
 from chat.models import Conversation, Deployment, Provider, Turn, User
 from chat.rendering.views import ConversationList, TurnView, turn_view
 from chat.web.access import PersonRequest, conversation_for, person_only
@@ -74,6 +75,7 @@ class PageView:
     deployments: Sequence[Deployment]
     ask_url: str
     is_offline: bool
+    takes_images: bool
     suggestions: Sequence[str]
     sidebar: ConversationList | None = None
     max_bytes: int = field(default_factory=lambda: settings.FILE_MAX_BYTES)
@@ -169,9 +171,17 @@ def page_view(
         deployments=deployments,
         ask_url=reverse("ask_in", args=[found.pk]) if found else reverse("ask"),
         is_offline=is_offline,
+        takes_images=any(map(_takes_images, deployments)),
         suggestions=OFFLINE_SUGGESTIONS if is_offline else SUGGESTIONS,
         sidebar=sidebar,
     )
+
+
+def _takes_images(deployment: Deployment) -> bool:
+    try:
+        return dialect_of(deployment.provider).image_base64
+    except ValueError:  # an override that is none: the admin says so, and a page needs no more than a guess
+        return True
 
 
 def person_view(user: User) -> PersonView:

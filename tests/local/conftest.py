@@ -39,9 +39,11 @@ class LocalServer:
             text=True,
         )
         assert self.process.stdout
-        self.said = self.process.stdout.readline().strip()
-        found = re.fullmatch(r"ready on (http://127\.0\.0\.1:\d+/v1/)", self.said)
-        assert found, f"the model's server said {self.said!r}"
+        said = self.process.stdout.readline()
+        found = re.fullmatch(r"ready on (http://127\.0\.0\.1:\d+/v1/)\n", said)
+        if not found:
+            self.stop()
+        assert found, f"the model's server said {said!r}"
         self.url = found[1]
 
     def stop(self) -> int:

@@ -55,7 +55,9 @@ def test_a_person_chats_with_the_model_of_this_machine(chat: Server, browser: Br
     assert "SmolLM2-135M-Instruct runs on this machine and answers." in chat.output
     tab = Tab.enter(browser.page(), chat.admin_link)
     assert tab.page.locator("#deployment option").all_text_contents() == ["SmolLM2-135M-Instruct"]
-    assert "No model is connected" not in (tab.page.locator("#welcome").text_content() or "")
+    welcome = tab.page.locator("#welcome").text_content() or ""
+    assert "attach a PDF." in welcome  # it has no eyes
+    assert "No model is connected" not in welcome
     assert tab.ask("What is the capital of France? Answer in one word.")
     assert "SmolLM2-135M-Instruct" in (tab.last.text_content() or "")
 
