@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run local test check fix ci lock screenshots clean
+.PHONY: help run local entra test check fix ci lock screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,8 @@ run: .venv/run.installed  ## serve the chat on http://127.0.0.1:8000 (HOST, PORT
 
 local: .venv/local.installed  ## the same with a true model on this machine (LOCAL_MODEL=/path/to.gguf for another)
 	@exec $(BIN)/python manage.py serve --local
+
+entra: .venv/entra.installed  ## install what signs in with Microsoft Entra ID, for `make run`
 
 test: .venv/all.installed  ## run all tests, browser journeys included (ARGS="..." for pytest)
 	@.ci/apt chromium
@@ -40,6 +42,8 @@ lock: .venv/all.installed  ## pin the newest dependencies that pyproject.toml al
 		pyproject.toml -o .lock/run.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		--extra local -c .lock/run.txt pyproject.toml -o .lock/local.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		--extra entra -c .lock/run.txt pyproject.toml -o .lock/entra.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		--all-extras -c .lock/run.txt pyproject.toml -o .lock/all.txt
 

@@ -120,7 +120,7 @@ def _default_identity() -> DefaultAzureCredential:
     except ImportError as error:
         raise IdentityMissing(
             "Entra ID needs the package azure-identity, which is not installed here. "
-            "Install it beside the chat: .venv/bin/python -m pip install azure-identity"
+            "Install it beside the chat: make entra"
         ) from error
     try:
         return cast("DefaultAzureCredential", module.DefaultAzureCredential())

@@ -157,7 +157,7 @@ async def test_without_the_package_the_operator_reads_what_to_install(
     with pytest.raises(IdentityMissing) as missing:
         await credential.token()
     assert "Ask the operator" in missing.value.user_message
-    assert "pip install azure-identity" in str(missing.value)
+    assert "make entra" in str(missing.value)
 
 
 async def test_tokens_do_not_show(
