@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .charts import card, encoded
+from .language import language_of
+from .phrases import phrase
 from .pieces import Piece, Speech, Stage
 from .store import new_id
 from .talk import Talk
@@ -75,7 +77,7 @@ def draw(talk: Talk, tool: Json, *, is_forced: bool) -> list[Piece] | None:
     words = prompt.split()
     # A preview shows as much of the text as a part of the work would have written.
     previews = tuple(image(" ".join(words[: len(words) * part // (count + 1)])) for part in range(1, count + 1))
-    said = "This card carries the prompt. No image model is connected: the embedded engine can draw nothing else."
+    said = phrase("closing_card", language_of(prompt))
     return [Drawing(prompt, image(prompt), previews, settings), Speech(f"*{said}*")]
 
 

@@ -19,6 +19,8 @@ from typing import Any
 from . import arithmetic, charts, equations
 from .bench import Bench
 from .containers import FOLDER, Container, ContainerFile
+from .language import language_of
+from .phrases import phrase
 from .pieces import Piece, Speech, Stage
 from .store import Blob, new_id
 from .talk import Talk
@@ -84,7 +86,8 @@ class Worked:
 
 def work(talk: Talk, tool: Json, body: Json, bench: Bench, *, is_forced: bool) -> list[Piece] | None:
     """The calls and the answer for a question that a recipe fits; None when none does."""
-    worked = _solved(talk.question) or _summed(talk.question)
+    language = language_of(re.sub(r"\b[A-Za-z]\b", "", talk.question))  # an unknown y makes no French
+    worked = _solved(talk.question, language) or _summed(talk.question)
     given = list(_files_at_hand(talk, tool, bench))
     wants_table = ABOUT_DATA.search(talk.question) or any(_is_table(file.name) for file in talk.current.files)
     has_table = wants_table and any(_is_table(name) for name, _ in given)
@@ -96,12 +99,12 @@ def work(talk: Talk, tool: Json, body: Json, bench: Bench, *, is_forced: bool) -
         if known is None or known.blob.sha256 != blob.sha256:
             bench.containers.put(container, blob, name, "user")
     if worked is None and has_table:
-        worked = _tabulated(talk.question, container, bench)
+        worked = _tabulated(talk.question, language, container, bench)
     if worked is None:
-        worked = _listed(container)
+        worked = _listed(container, language)
     shows = "code_interpreter_call.outputs" in (body.get("include") or ())
     calls = [Code(container.id, code, logs, shows) for code, logs in worked.runs]
-    return [*calls, _cited(worked)]
+    return [*calls, _cited(worked, language)]
 
 
 def _container(talk: Talk, tool: Json, bench: Bench) -> Container:
@@ -137,10 +140,10 @@ def _is_table(name: str) -> bool:
     return name.lower().endswith((".csv", ".tsv"))
 
 
-def _cited(worked: Worked) -> Speech:
+def _cited(worked: Worked, language: str) -> Speech:
     """The text with a link to each file, and the annotations that tell where it lies."""
     links = "\n".join(f"- [{file.name}](sandbox:{file.path})" for file in worked.files)
-    closing = "*No model is connected and no code was run: the embedded engine worked this out; the code shown does the same.*"
+    closing = f"*{phrase('closing_code', language)}*"
     text = "\n\n".join(filter(None, (worked.text, links, closing)))
     return Speech(text, tuple(_citation(text, file) for file in worked.files))
 
@@ -161,14 +164,14 @@ def _citation(text: str, file: ContainerFile) -> Json:
 # Sums and equations
 
 
-def _solved(question: str) -> Worked | None:
+def _solved(question: str, language: str) -> Worked | None:
     equation = equations.find(question)
     if equation is None:
         return None
     roots = equation.solutions()
     printed = " ".join([equation.unknown, "=", *(roots or ["none"])])
-    found = " or ".join(f"**{equation.unknown} = {root}**" for root in roots) or "no real number solves it."
-    return Worked([(equation.code, printed + "\n")], f"The equation `{equation.text}`: {found}")
+    found = ", ".join(f"**{equation.unknown} = {root}**" for root in roots) or phrase("no_root", language)
+    return Worked([(equation.code, printed + "\n")], f"`{equation.text}`: {found}")
 
 
 def _summed(question: str) -> Worked | None:
@@ -183,12 +186,12 @@ def _summed(question: str) -> Worked | None:
     return Worked([(f"print({sum_})", f"{value}\n")], f"{shown} = **{arithmetic.written(value)}**")
 
 
-def _listed(container: Container) -> Worked:
+def _listed(container: Container, language: str) -> Worked:
     """What there is to do when a call is demanded and no recipe fits."""
     names = sorted(file.name for file in container.files.values())
-    told = ", ".join(f"`{name}`" for name in names) or "nothing"
+    told = ", ".join(f"`{name}`" for name in names) or "–"
     code = f'import os\n\nprint(sorted(os.listdir("{FOLDER.rstrip("/")}")))'
-    return Worked([(code, f"{names}\n")], f"In the container lies: {told}. For this question the engine has no recipe.")
+    return Worked([(code, f"{names}\n")], phrase("no_recipe", language, names=told))
 
 
 # Tables
@@ -205,11 +208,11 @@ class Table:
     """The columns that hold nothing but numbers and blanks."""
 
 
-def _tabulated(question: str, container: Container, bench: Bench) -> Worked | None:
+def _tabulated(question: str, language: str, container: Container, bench: Bench) -> Worked | None:
     for file in reversed([file for file in container.files.values() if file.source == "user" and _is_table(file.name)]):
         table = read_table(file)
         if table is not None:
-            return _about_table(question, table, container, bench)
+            return _about_table(question, language, table, container, bench)
     return None
 
 
@@ -253,7 +256,7 @@ def _numbers(cells: Iterable[Any]) -> list[float] | None:
     return found if found and all(math.isfinite(value) for value in found) else None
 
 
-def _about_table(question: str, table: Table, container: Container, bench: Bench) -> Worked:
+def _about_table(question: str, language: str, table: Table, container: Container, bench: Bench) -> Worked:
     summary = [_row(name, values) for name, values in table.numbers.items()]
     printed = "".join(f"{' '.join(map(str, row))}\n" for row in summary)
     runs = [(_summary_code(table), f"{len(table.rows)} rows\n{printed}")]
@@ -266,9 +269,8 @@ def _about_table(question: str, table: Table, container: Container, bench: Bench
         files.append(bench.containers.write(container, picture, "chart.png", "image/png"))
     listed = "\n".join(f"| {' | '.join(_cell(value) for value in row)} |" for row in summary)
     heading = f"| {' | '.join(_HEADING)} |\n|{' --- |' * len(_HEADING)}"
-    counted = (
-        f"**{_cell(table.name)}** has {len(table.rows)} rows and the columns {', '.join(map(_cell, table.header))}."
-    )
+    name, columns = f"**{_cell(table.name)}**", ", ".join(map(_cell, table.header))
+    counted = phrase("table_facts", language, name=name, count=len(table.rows), columns=columns)
     return Worked(runs, f"{counted}\n\n{heading}\n{listed}" if summary else counted, files)
 
 

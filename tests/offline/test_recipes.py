@@ -57,7 +57,7 @@ async def interpreted(ask: Ask, question: str, *parts: Json, **more: Any) -> Jso
     [
         ("I need to solve the equation 3x + 11 = 14. Can you help me?", "x = 1"),
         ("Solve 2(y - 3) / 4 = 0.5y + y", "y = -3/2"),
-        ("what is z in z^2 = 2z + 8?", "z = -2.0** or **z = 4.0"),
+        ("what is z in z^2 = 2z + 8?", "z = -2.0**, **z = 4.0"),
         ("x² + 1 = 0", "no real number"),
         ("Could you work out 12.5 * (3 + 4) for me?", "87.5"),
         ("7 / 2", "3.5"),
@@ -248,7 +248,7 @@ async def test_a_card_is_drawn_in_the_format_that_is_asked_for(ask: Ask, kind: s
     with Image.open(io.BytesIO(base64.b64decode(call["result"]))) as image:
         assert (image.format, image.size) == (kind.upper(), (1024, 1536))
         assert (image.mode == "RGBA") == (kind != "jpeg")
-    assert "No image model is connected" in text_of(response)
+    assert "未連接任何影像模型" in text_of(response)
 
 
 # Remote tools
