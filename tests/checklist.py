@@ -152,13 +152,25 @@ def _rows_in(node: ast.expr) -> Iterator[str]:
 # The tables
 
 
+def sides(tests: list[str]) -> list[str]:
+    """Who these tests show to do it: the chat itself, its client, the engine as a server for a foreign client."""
+    folders = {path.partition("/")[0] for path in tests}
+    engine = {"conformance", "offline"}
+    found = {
+        "chat": bool(folders - engine - {"responses"}),
+        "client": "responses" in folders,
+        "engine": bool(folders & engine),
+    }
+    return [side for side, is_shown in found.items() if is_shown]
+
+
 def checklist_table() -> str:
     shown = tests_by_row()
     lines = ["| row | what | status | tests |", "|---|---|---|---|"]
     for row, what in ROWS.items():
         names = [f"`{name.rpartition('::')[2].removeprefix('test_')}`" for name in shown[row]]
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-        status = "not ours" if row in NOT_OURS else "tested" if names else "**open**"
+        status = "not ours" if row in NOT_OURS else ", ".join(sides(shown[row])) or "**open**"
         told = NOT_OURS.get(row) or ", ".join(names[:2]) + more
         lines.append(f"| {row} | {what} | {status} | {told} |")
     return "\n".join(lines)

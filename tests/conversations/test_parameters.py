@@ -46,6 +46,7 @@ def test_the_deployments_own_fields_win_over_its_free_parameters(
     assert asked(**fields) == {"reasoning": reasoning}
 
 
+@pytest.mark.seed("S1-32")
 def test_reasoning_is_asked_for_as_far_as_the_server_can() -> None:
     fields = {"reasoning_effort": "low", "reasoning_summary": "auto"}
     assert asked(replace(OPENAI, reasoning_summary=False), **fields) == {"reasoning": {"effort": "low"}}

@@ -109,6 +109,7 @@ def data_of(url: str) -> tuple[str, bytes]:
 # Inline
 
 
+@pytest.mark.seed("S1-18")
 async def test_a_small_pdf_travels_inside_the_request(
     attachment: Attachment, provider: Provider, document: Path
 ) -> None:
@@ -174,6 +175,7 @@ async def test_a_pdf_with_another_ending_gets_the_one_that_providers_go_by(
 # By id
 
 
+@pytest.mark.seed("S1-19")
 async def test_a_larger_pdf_is_uploaded_and_named_by_its_id(
     attachment: Attachment, provider: Provider, document: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,6 +427,7 @@ async def test_a_scan_is_refused_where_only_text_could_be_sent(
 # Images
 
 
+@pytest.mark.seed("S1-17", "S2-7")
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("policy", Provider.FilePolicy.values)
 async def test_an_image_goes_as_it_is_whatever_the_policy(

@@ -54,6 +54,7 @@ def says_so_and_goes_on(tab: Tab, server: Server, sentence: str, mend: Callable[
     expect(tab.turns).to_have_count(1)
 
 
+@pytest.mark.seed("S3-15")
 def test_a_wrong_key_is_said_in_a_sentence_and_logged_with_the_request_id(
     start_engine: START_ENGINE, start_server: START_SERVER, browser: Browser
 ) -> None:

@@ -37,6 +37,7 @@ def thinking(server: Server) -> Iterator[None]:
     server.manage("shell", "--no-imports", "-c", ASK.format(""))
 
 
+@pytest.mark.seed("S1-32")
 @pytest.mark.usefixtures("thinking")
 def test_a_thought_is_followed_while_it_grows_and_is_there_after_a_reload(open_tab: Callable[..., Tab]) -> None:
     tab = open_tab(width=390)

@@ -75,6 +75,7 @@ async def answer(owner: User, question: Question, conversation: Any = None) -> R
     return await Response.objects.select_related("turn__conversation").aget(pk=asked.response.pk)
 
 
+@pytest.mark.seed("S1-18", "S1-19")
 @pytest.mark.parametrize("policy", ["inline", "file_id"])
 async def test_a_pdf_is_summarised_both_ways(
     policy: str, azure: Azure, paper: Attachment, owner: User, deployment: Deployment

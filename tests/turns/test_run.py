@@ -50,6 +50,7 @@ async def stored(put: Put, text: str = "Why?", conversation: Conversation | None
     return await sync_to_async(put)(text, conversation)
 
 
+@pytest.mark.seed("S0-9", "S1-4", "S3-2", "S3-12")
 async def test_an_answer_is_stored_with_its_id_text_and_usage(upstream: Script, put: Put) -> None:
     script = upstream(Reply(events=text_events(["Be", "cause."])))
     response = await answer(await stored(put))
@@ -115,6 +116,7 @@ async def test_a_stateless_dialect_gets_the_whole_history_with_ids(upstream: Scr
     assert reply["content"] == [{"type": "output_text", "text": "One.", "annotations": []}]
 
 
+@pytest.mark.seed("S0-11")
 async def test_a_forgotten_response_is_made_up_for_by_the_history_once(upstream: Script, put: Put) -> None:
     script = upstream(
         Reply(events=text_events(["One."])),
@@ -159,6 +161,7 @@ async def test_instructions_and_the_operators_parameters_go_with_each_request(up
     assert (script.requests[1]["instructions"], script.requests[1]["max_output_tokens"]) == ("Be brief.", 99)
 
 
+@pytest.mark.seed("S3-15")
 async def test_a_refused_key_gives_a_sentence_and_a_log_line(
     upstream: Script, put: Put, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +184,7 @@ async def test_a_stream_that_just_ends_is_interrupted_and_keeps_its_text(upstrea
     assert (response.status, response.text, response.turn.status) == (Status.INTERRUPTED, "Half", Status.INTERRUPTED)
 
 
+@pytest.mark.seed("S0-10", "S1-5")
 async def test_a_stream_that_just_ends_is_completed_from_what_the_provider_kept(upstream: Script, put: Put) -> None:
     script = upstream(Reply(events=text_events(["Half"], done=False)))
     whole = completed("resp_1", "Half and half.")
@@ -283,7 +287,7 @@ async def test_a_fault_of_ours_ends_the_run_with_a_sentence(
     assert (response.status, response.error["code"]) == (Status.FAILED, "internal")
 
 
-@pytest.mark.seed("S3-11")
+@pytest.mark.seed("S1-9", "S3-11")
 async def test_a_tab_sees_the_answer_grow_and_end(upstream: Script, put: Put) -> None:
     gates = {number: asyncio.Event() for number in (4, 5)}
     upstream(Reply(events=text_events(["# Title\n\n", "Some *text*", " and more.\n\n- a\n- b"]), gates=gates))
