@@ -86,7 +86,9 @@ class Worked:
 
 def work(talk: Talk, tool: Json, body: Json, bench: Bench, *, is_forced: bool) -> list[Piece] | None:
     """The calls and the answer for a question that a recipe fits; None when none does."""
-    language = language_of(re.sub(r"\b[A-Za-z]\b", "", talk.question))  # an unknown y makes no French
+    language = language_of(
+        re.sub(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", "", talk.question)
+    )  # an unknown y makes no French
     worked = _solved(talk.question, language) or _summed(talk.question)
     given = list(_files_at_hand(talk, tool, bench))
     wants_table = ABOUT_DATA.search(talk.question) or any(_is_table(file.name) for file in talk.current.files)
