@@ -10,9 +10,9 @@ pages = get_asgi_application()  # Loads the apps: what is imported below needs t
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 
 from chat.turns import lifecycle
+from chat.web.origin import OwnPagesOnly
 from chat.web.routing import websocket_urlpatterns
 
 
@@ -35,7 +35,7 @@ routes = ProtocolTypeRouter(
     {
         "http": pages,
         # A socket carries no CSRF token; its Origin is the check, and comes before the session is read.
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "websocket": OwnPagesOnly(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
         "lifespan": lifespan,
     }
 )
