@@ -20,7 +20,7 @@ entra: .venv/entra.installed  ## install what signs in with Microsoft Entra ID, 
 
 test: .venv/all.installed  ## run all tests, browser journeys included (ARGS="..." for pytest)
 	@.ci/apt chromium
-	@$(BIN)/python -m pytest --durations=10 $(if $(CI),-p no:cacheprovider) $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=worksteal --durations=10 $(if $(CI),-p no:cacheprovider) $(ARGS)
 
 check: .venv/all.installed  ## lint, formatting, types, layers, templates, migrations
 	$(BIN)/ruff check

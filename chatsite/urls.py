@@ -5,8 +5,11 @@ from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.urls import include, path
 
+from chat.web.accounts import forgets
+
 # One sign-in page for all, with its limits on guessing; Django's own for the admin has none.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+admin.site.logout = forgets(admin.site.logout)  # type: ignore[assignment, method-assign]
 
 # Nobody is asked for an e-mail address here, so there is no list of them to keep.
 admin.site.unregister(EmailAddress)

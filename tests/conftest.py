@@ -5,18 +5,19 @@ Alice owns things, Bob is a second person, Charlie a stranger, Rita a reviewer w
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
-from playwright.sync_api import sync_playwright
 
 from chat.models import User
 from tests import hypothesis_profiles as hypothesis_profiles  # registers and loads them
-from tests.house.browsing import Browser, chromium_path
+from tests.house.alone import pytest_configure_node, pytest_runtest_protocol  # noqa: F401
+from tests.house.browsing import Browser, Browsers, chromium_path
+from tests.house.needs import missing
 from tests.house.serving import Server
 
 PASSWORD = "correct horse battery staple"
@@ -89,13 +90,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a server that was started once: its database and static files are there."""
+    server = Server(tmp_path_factory.mktemp("prepared") / "data")
+    server.stop()
+    return server.data_dir
+
+
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start servers with variables of one's own: `start_server(SIGNUP_OPEN="1")`."""
+def start_server(tmp_path: Path, prepared_data: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers with variables of one's own: `start_server(SIGNUP_OPEN="1")`.
+
+    Each has a data folder of its own that was started before; `data_dir` names another, which may be empty.
+    """
     servers: list[Server] = []
 
     def start(data_dir: Path | None = None, **variables: str) -> Server:
-        servers.append(Server(data_dir or tmp_path / f"server{len(servers)}", **variables))
+        if data_dir is None:
+            data_dir = Path(shutil.copytree(prepared_data, tmp_path / f"server{len(servers)}"))
+        servers.append(Server(data_dir, **variables))
         return servers[-1]
 
     yield start
@@ -103,20 +117,19 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         server.stop()
 
 
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    """Chromium. A console error, an uncaught exception or a CSP violation on any page fails the test.
-
-    Started for each test: while Playwright's synchronous API is open, an event loop counts as running
-    in this thread, so an asynchronous test could not run beside it.
-    """
+@pytest.fixture(scope="session")
+def browsers() -> Iterator[Browsers]:
     path = chromium_path()
-    if path is None and os.environ.get("CI"):
-        pytest.fail("Journeys need chromium. On Debian: apt-get install chromium")
     if path is None:
-        pytest.skip("journeys need chromium; on Debian: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = Browser(playwright, path)
+        missing("Journeys need chromium. On Debian: apt-get install chromium")
+    browsers = Browsers(path)
+    yield browsers
+    browsers.stop()
+
+
+@pytest.fixture
+def browser(browsers: Browsers) -> Iterator[Browser]:
+    """Chromium. A console error, an uncaught exception or a CSP violation on any page fails the test."""
+    with browsers.browser() as browser:
         yield browser
-        browser.chromium.close()
     assert not browser.unexpected()

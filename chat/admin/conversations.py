@@ -183,7 +183,6 @@ class ConversationAdmin(ReadOnly, BaseAdmin):
     def thumbnail_view(self, request: HttpRequest, conversation_id: UUID, attachment_id: UUID) -> HttpResponseBase:
         _, attachment = self._attachment(request, conversation_id, attachment_id)
         response = stored_file(attachment.thumbnail, "thumbnail.webp", "image/webp")
-        response.headers["Cache-Control"] = "private, max-age=3600"
         return response
 
     def _conversation(self, request: HttpRequest, object_id: str | UUID) -> Conversation:

@@ -13,7 +13,8 @@ from asgiref.sync import sync_to_async
 from django.core.files import File
 from django.core.files.storage import Storage
 from django.db.models.fields.files import FieldFile
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.utils.cache import get_conditional_response
 
 CHUNK_BYTES = 256 * 1024
 SHOWN_TYPES = ("application/pdf", "image/png", "image/jpeg", "image/webp")
@@ -31,15 +32,28 @@ async def serve(file: FieldFile, *, name: str, media_type: str) -> HttpResponseB
     disposition = "inline" if shown else "attachment"
     response.headers["Content-Length"] = str(size)
     response.headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{quote(name, safe='')}"
+    _protect(response, media_type)
+    return response
+
+
+def still_good(request: HttpRequest, version: str, *, media_type: str) -> HttpResponseBase | None:
+    """304, when the browser has this version of the file already."""
+    response = get_conditional_response(request, etag=version)
+    if response is not None:
+        response.headers["ETag"] = version
+        _protect(response, media_type)
+    return response
+
+
+def _protect(response: HttpResponseBase, media_type: str) -> None:
     response.headers["X-Content-Type-Options"] = "nosniff"
-    # An attachment never changes under its id; only its owner's browser may keep it.
-    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    # The browser may keep a copy, and asks before each use: who signs in next on it must not be shown this one's.
+    response.headers["Cache-Control"] = "private, no-cache"
     # Replaces the site's policy: the document may do nothing at all. Chromium's PDF viewer, which runs no
     # code of the document in our origin, needs its own styles and refuses to work in a sandbox.
     sandbox = "" if media_type == "application/pdf" else "sandbox; "
     response.headers["Content-Security-Policy"] = f"{sandbox}default-src 'none'; style-src 'unsafe-inline'"
     response._csp_exempt = True  # type: ignore[attr-defined]
-    return response
 
 
 async def _chunks(opened: File[Any]) -> AsyncIterator[bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from allauth.account import views as allauth
@@ -9,7 +11,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.signals import password_changed, password_set
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.contrib.auth import login, user_logged_out
+from django.contrib.auth import login, logout, user_logged_out
 from django.core import signing
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
@@ -21,6 +23,19 @@ from django.views.decorators.http import require_http_methods
 from chat.models import User
 from chat.models.people import SIGNIN_SALT
 from chat.turns import notices
+
+
+def forgets(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """After a POST let the browser drop the files that it kept: the next person on it may be another one."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        if request.method == "POST":
+            response.headers["Clear-Site-Data"] = '"cache"'
+        return response
+
+    return wrapper
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -35,6 +50,7 @@ class LoginView(allauth.LoginView):
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
+@forgets
 def signin(request: HttpRequest, token: str) -> HttpResponse:
     """Sign a person in by a link that works once.
 
@@ -53,17 +69,15 @@ def signin(request: HttpRequest, token: str) -> HttpResponse:
         return offer_signin(request, user)
     if not user.consume_signin_nonce(claim["n"]):
         return unusable_link(request, "This link was used before.", status=410)
+    if request.user.is_authenticated and request.user != user:
+        logout(request)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return redirect(settings.LOGIN_REDIRECT_URL)
 
 
 def offer_signin(request: HttpRequest, person: User) -> HttpResponse:
-    context: dict[str, Any] = {
-        "person": person,
-        # Who is signed in already decides for themselves; a link must not swap accounts behind their back.
-        "submit_at_once": not request.user.is_authenticated,
-    }
-    return without_referrer(render(request, "chat/signin.html", context))
+    """Name the account and wait for the button: a stranger's link must sign nobody in as the stranger unawares."""
+    return without_referrer(render(request, "chat/signin.html", {"person": person}))
 
 
 def unusable_link(request: HttpRequest, reason: str, *, status: int) -> HttpResponse:
@@ -100,7 +114,7 @@ def close_other_sockets(user: User, **kwargs: Any) -> None:
 urlpatterns = [
     path("signin/<str:token>/", signin, name="signin"),
     path("accounts/login/", LoginView.as_view(), name="account_login"),
-    path("accounts/logout/", allauth.logout, name="account_logout"),
+    path("accounts/logout/", forgets(allauth.logout), name="account_logout"),
     path("accounts/signup/", allauth.signup, name="account_signup"),
     path("accounts/inactive/", allauth.account_inactive, name="account_inactive"),
     path("accounts/reauthenticate/", allauth.reauthenticate, name="account_reauthenticate"),

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from chat.files import intake
 from chat.files.errors import Refused, WrongOffset
-from chat.files.serving import serve
+from chat.files.serving import serve, still_good
 from chat.models import Attachment
 from chat.rendering.views import chip_view
 from chat.web.access import PersonRequest, attachment_for, person_only
@@ -79,7 +79,7 @@ async def file(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
         return HttpResponse(status=200)
     if attachment.status != Attachment.Status.READY:
         raise Http404
-    return await _stored(attachment.file, attachment.name, attachment.media_type)
+    return await _stored(request, attachment, attachment.file, attachment.name, attachment.media_type)
 
 
 @require_http_methods(["GET", "HEAD"])
@@ -88,15 +88,22 @@ async def file_thumbnail(request: PersonRequest, pk: uuid.UUID) -> HttpResponseB
     attachment = await sync_to_async(attachment_for)(request.user, pk)
     if not attachment.thumbnail:
         raise Http404
-    return await _stored(attachment.thumbnail, f"{attachment.name}.webp", "image/webp")
+    return await _stored(request, attachment, attachment.thumbnail, f"{attachment.name}.webp", "image/webp")
 
 
-async def _stored(file: FieldFile, name: str, media_type: str) -> HttpResponseBase:
+async def _stored(
+    request: PersonRequest, attachment: Attachment, file: FieldFile, name: str, media_type: str
+) -> HttpResponseBase:
+    version = f'"{attachment.pk}"'  # what is under an id never changes
+    if (kept := still_good(request, version, media_type=media_type)) is not None:
+        return kept
     try:
-        return await serve(file, name=name, media_type=media_type)
+        response = await serve(file, name=name, media_type=media_type)
     except FileNotFoundError as lost:
         logger.error("the storage has lost %s", file.name)
         raise Http404 from lost
+    response.headers["ETag"] = version
+    return response
 
 
 def _discard(attachment: Attachment) -> None:

@@ -26,6 +26,7 @@ Conversation.objects.update(head=turn)
 
 def sign_in(page: Page, server: Server) -> None:
     page.goto(server.signin_link("admin", admin=True))
+    page.get_by_role("button", name="Sign in as admin").click()
     page.wait_for_url(lambda address: "/signin/" not in address)
 
 

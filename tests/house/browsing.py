@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, WebError
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, WebError, sync_playwright
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -25,11 +28,57 @@ def chromium_path() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+class Browsers:
+    """The chromium of this process: started when the first test asks for it, shared by all after it."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._playwright: Playwright | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._chromium: Chromium | None = None
+
+    @contextmanager
+    def browser(self) -> Iterator[Browser]:
+        """A browser as if it were new: it has no pages, no cookies and nothing stored, and leaves none behind."""
+        with self._open():
+            browser = Browser(self._started())
+            try:
+                yield browser
+            finally:
+                browser.close()
+
+    def stop(self) -> None:
+        with self._open():
+            if self._chromium:
+                self._chromium.close()
+            if self._playwright:
+                self._playwright.stop()
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Playwright's synchronous API rests in an event loop that counts as running in this thread for as long as
+        it is open: no asynchronous test could run, nor Django ask the database. So it counts only while it is in use.
+        """
+        asyncio._set_running_loop(self._loop)
+        try:
+            yield
+        finally:
+            self._loop = asyncio._get_running_loop()
+            asyncio._set_running_loop(None)
+
+    def _started(self) -> Chromium:
+        if self._playwright is None:
+            self._playwright = sync_playwright().start()
+        if self._chromium is None or not self._chromium.is_connected():
+            self._chromium = self._playwright.chromium.launch(executable_path=self._path, args=ARGUMENTS)
+        return self._chromium
+
+
 class Browser:
     """One chromium. Each `page()` is another person's: its own cookies, its own storage."""
 
-    def __init__(self, playwright: Playwright, path: str) -> None:
-        self.chromium: Chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    def __init__(self, chromium: Chromium) -> None:
+        self.chromium = chromium
         self.complaints: list[str] = []
         self.tolerated: list[re.Pattern[str]] = []
 
@@ -45,6 +94,11 @@ class Browser:
     def page(self, **options: Any) -> Page:
         """A page of a person who is not signed in yet. `page.context.new_page()` is the same person's next tab."""
         return self.context(**options).new_page()
+
+    def close(self) -> None:
+        """End everybody's visit: their pages, cookies and storage go."""
+        for context in self.chromium.contexts:
+            context.close()
 
     def tolerate(self, pattern: str) -> None:
         """Let complaints that match pass, such as a socket's while the test keeps the server down."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -35,6 +37,12 @@ def manage(*arguments: str, env: dict[str, str], timeout: float = START_SECONDS)
     )
 
 
+def _cpu_of_the_dead() -> float:
+    """CPU seconds of all processes that this one started and saw end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _answer_to_ctrl_c() -> None:
     """Give the child the usual SIGINT: started from a script in the background, the tests ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -48,6 +56,7 @@ class Server:
         self.arguments = arguments
         self.env = environment(data_dir, **{"PORT": "0", **variables})
         self.output = ""
+        self._console: subprocess.Popen[str] | None = None
         self.start()
 
     def start(self) -> None:
@@ -111,13 +120,36 @@ class Server:
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of manage.py with the server's data and environment."""
-        return manage(*arguments, env=self.env)
+        if self._console is None:
+            self._console = subprocess.Popen(
+                [sys.executable, "-m", "tests.house.console"],
+                cwd=ROOT,
+                env=self.env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self._console.stdin
+        assert self._console.stdout
+        self._console.stdin.write(json.dumps(arguments) + "\n")
+        self._console.stdin.flush()
+        answer = self._console.stdout.readline()
+        assert answer, f"manage.py {arguments[0]} broke off"
+        return subprocess.CompletedProcess(arguments, *json.loads(answer))
+
+    def _end_console(self) -> None:
+        if self._console is not None:
+            self._console.communicate()
+            self._console = None
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop and return its exit code."""
+        self._end_console()
+        before = _cpu_of_the_dead()
         if self.process.poll() is None:
             self.process.send_signal(how)
         code = self.process.wait(STOP_SECONDS)
+        self.cpu_seconds = _cpu_of_the_dead() - before
         self._reader.join(STOP_SECONDS)
         return code
 

@@ -46,15 +46,16 @@ def test_pages_name_static_files_by_their_hash(server: Server) -> None:
     assert "immutable" in style.headers["cache-control"]
 
 
-def test_a_second_start_keeps_people_and_sessions_and_is_quick(start_server: START) -> None:
-    server = start_server()
+def test_a_second_start_keeps_people_and_sessions_and_is_quick(start_server: START, tmp_path: Path) -> None:
+    server = start_server(tmp_path / "nothing yet")
     with httpx.Client() as client:
         sign_in(client, server.signin_link("alice", admin=True))
-        server.stop()
-        started = time.monotonic()
+        server.stop(signal.SIGKILL)
+        first = server.cpu_seconds
         server.start()
-        assert time.monotonic() - started < 10
         assert client.get(f"{server.url}/admin/").status_code == 200
+        server.stop(signal.SIGKILL)
+    assert server.cpu_seconds < 0.8 * first
     assert server.output.count("Preparing the database") == 1
     assert server.output.count("Collected the static files") == 1
 
@@ -90,7 +91,7 @@ def test_a_signal_stops_it_cleanly_while_a_page_keeps_its_connection(start_serve
         assert client.get(f"{server.url}/accounts/login/").status_code == 200
         started = time.monotonic()
         assert server.stop(how) == 0
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 8
     assert "Traceback" not in server.output
 
 
@@ -103,7 +104,7 @@ def test_an_open_socket_does_not_hold_up_the_end(start_server: START) -> None:
     with connect(address, origin=server.url, additional_headers={"Cookie": cookies}) as socket:  # type: ignore[arg-type]
         started = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 8
         with pytest.raises(ConnectionClosedError):
             socket.recv(timeout=5)
     assert "Traceback" not in server.output

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 from fpdf import FPDF
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from tests.house.browsing import Browser, chromium_path
+from tests.house.browsing import Browsers, chromium_path
 from tests.house.serving import ROOT, Server
 
 TARGET = ROOT / ".github" / "screenshots"
@@ -50,12 +50,13 @@ def main() -> None:
     path = chromium_path()
     assert path, "pictures need chromium; on Debian: apt-get install chromium"
     TARGET.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    browsers = Browsers(path)
+    with tempfile.TemporaryDirectory() as folder, browsers.browser() as browser:
         server = Server(Path(folder) / "data")
-        browser = Browser(playwright, path)
         pdf = make_pdf(Path(folder))
         page = browser.page()
         page.goto(server.admin_link)
+        page.get_by_role("button", name="Sign in as admin").click()
         page.wait_for_selector("#question")
         ask(page, SHOWCASE)
         page.goto(server.url)
@@ -74,8 +75,8 @@ def main() -> None:
                 shown.locator("#result_list tbody tr a").first.click()
                 shown.wait_for_load_state()
                 take(shown, f"admin-{device}-{scheme}")
-        browser.chromium.close()
         server.stop()
+    browsers.stop()
 
 
 if __name__ == "__main__":

@@ -78,11 +78,20 @@ class TestSigninLink:
         assert "no-store" in page.headers["Cache-Control"]
         assert page.headers["Referrer-Policy"] == "same-origin"
 
-    def test_it_goes_on_by_itself_only_for_who_is_not_signed_in(self, alice: User, bob_client: Client) -> None:
-        assert "data-submit-at-once" in Client().get(link(alice)).content.decode()
-        asked = bob_client.get(link(alice)).content.decode()
-        assert "data-submit-at-once" not in asked
-        assert "You are signed in as bob" in asked
+    def test_it_names_the_account_and_waits_for_the_button(self, alice: User, bob_client: Client) -> None:
+        """Else a stranger's link would sign somebody in as the stranger, who then reads what they write."""
+        asked = Client().get(link(alice)).content.decode()
+        assert "Sign in as alice</button>" in asked
+        assert "<script type=" not in asked
+        assert "You are signed in as bob" in bob_client.get(link(alice)).content.decode()
+
+    def test_changing_accounts_ends_the_session_before(self, alice: User, bob: User) -> None:
+        client, other_tab = Client(), Client()
+        client.post(link(bob))
+        other_tab.cookies["sessionid"] = client.cookies["sessionid"].value
+        assert who(other_tab) == "bob"
+        client.post(link(alice))
+        assert (who(client), who(other_tab)) == ("alice", "")
 
     def test_it_takes_nobody_with_a_token_missing(self, alice: User) -> None:
         client = Client(enforce_csrf_checks=True)
@@ -166,6 +175,12 @@ class TestPassword:
         assert client.get(reverse("account_logout")).status_code == 200
         assert client.post(reverse("account_logout")).headers["Location"] == reverse("account_login")
         assert who(client) == ""
+
+    @pytest.mark.parametrize("door", ["account_logout", "admin:logout"])
+    def test_signing_out_makes_the_browser_drop_what_it_kept(self, rita_client: Client, door: str) -> None:
+        left = rita_client.post(reverse(door))
+        assert left.headers["Clear-Site-Data"] == '"cache"'
+        assert who(rita_client) == ""
 
     def test_a_wrong_one_is_said_beside_the_form(self, alice: User) -> None:
         client = Client()

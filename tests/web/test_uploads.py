@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.files.base import ContentFile
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
@@ -224,9 +225,24 @@ class TestDownload:
         assert response.headers["Content-Type"] == "application/pdf"
         assert response.headers["Content-Disposition"] == "inline; filename*=UTF-8''report.pdf"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
-        assert response.headers["Cache-Control"].startswith("private")
+        assert response.headers["Cache-Control"] == "private, no-cache"
         assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert "script" not in response.headers["Content-Security-Policy"]
+
+    @pytest.mark.parametrize("name", ["file", "file_thumbnail"])
+    def test_a_kept_copy_is_good_for_its_owner_alone(
+        self, alice_client: Client, charlie_client: Client, alice: User, name: str
+    ) -> None:
+        attachment = make_attachment(alice)
+        attachment.thumbnail.save("t", ContentFile(b"RIFF WEBP"))
+        first, _ = get(alice_client, name, attachment)
+        known = {"If-None-Match": first.headers["ETag"]}
+        again = alice_client.get(reverse(name, args=[attachment.pk]), headers=known)
+        assert (again.status_code, again.content) == (304, b"")
+        for header in ("Cache-Control", "Content-Security-Policy", "ETag", "X-Content-Type-Options"):
+            assert again.headers[header] == first.headers[header]
+        assert charlie_client.get(reverse(name, args=[attachment.pk]), headers=known).status_code == 404
+        assert Client().get(reverse(name, args=[attachment.pk]), headers=known).status_code == 302
 
     @pytest.mark.parametrize("media_type", ["text/html", "image/svg+xml", "text/xml", "application/xhtml+xml", ""])
     def test_what_a_browser_could_run_is_a_download(self, alice_client: Client, alice: User, media_type: str) -> None:
