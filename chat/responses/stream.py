@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 
 import httpx
 
 from .errors import BadStream, ConnectionLost, ResponsesError, TimedOut, request_id_of
-from .events import Event, Failure, Terminal, decode_json, event_from_frame, event_from_response, parse_event
-from .sse import LIMITS, Limits, ServerSentEvent, SSEDecoder
-from .transport import READ, Read
+from .events import Event, Failure, Terminal, event_from_frame
+from .sse import LIMITS, Limits, SSEDecoder
+from .transport import DIRECT, Direct
 
 MAX_ERROR_BYTES = 64 * 1024
 ERROR_BODY_SECONDS = 10.0
@@ -34,132 +34,109 @@ async def events_of(
     """The events of a stream. With `after`, those that follow it: there are servers that begin anew."""
     decoder = SSEDecoder(limits)
     patience: float | None = None
-    try:
-        async with _reading(response) as read:
-            chunk = await read()
-            if chunk.lstrip().startswith(b"{"):  # a proxy that says 200 whatever came, and calls it what it likes
-                yield await _event_of_object(chunk, read, limits)
-                return
-            while True:
-                for frame in decoder.feed(chunk) if chunk else decoder.flush():
-                    event = _event(frame, cut_off=not chunk)
-                    if event is None:
-                        if frame.data.strip() == "[DONE]":
-                            await _linger(read)
-                            return
-                        continue
-                    if after is None or event.sequence_number is None or event.sequence_number > after:
-                        yield event
-                    if isinstance(event, Terminal):
-                        await _linger(read)
+    async with _reading(response) as body:
+        read = body.read
+        while True:
+            chunk = await read() if patience is None else await _read_for(patience, body)
+            for frame in decoder.feed(chunk) if chunk else decoder.flush():
+                try:
+                    event = event_from_frame(frame)
+                except BadStream:
+                    if chunk:
+                        raise
+                    return  # the last frame of a stream that broke inside it: an end like any other
+                if event is None:
+                    if frame.data.strip() == "[DONE]":
+                        await _linger(body)
                         return
-                    if isinstance(event, Failure):
-                        patience = AFTER_FAILURE_SECONDS
-                if not chunk:
+                    continue
+                if after is None or event.sequence_number is None or event.sequence_number > after:
+                    yield event
+                if isinstance(event, Terminal):
+                    await _linger(body)
                     return
-                chunk = await read() if patience is None else await _read_for(patience, read)
-    except httpx.HTTPError as error:
-        raise broken(error, response) from error
+                if isinstance(event, Failure):
+                    patience = AFTER_FAILURE_SECONDS
+            if not chunk:
+                return
 
 
-async def _event_of_object(begun: bytes, read: Read, limits: Limits) -> Event:
-    """The event that says the same as a body which is one JSON object: an error, or a whole response."""
-    data = bytearray(begun)
-    while chunk := await read():
-        data += chunk
-        if len(data) > limits.frame:
-            raise BadStream(f"an object in place of a stream, larger than {limits.frame} bytes")
-    try:
-        value = decode_json(data.decode("utf-8", "replace"))
-    except ValueError as error:
-        raise BadStream(f"something else in place of a stream: {error}") from error
-    is_response = isinstance(value.get("status"), str) or isinstance(value.get("output"), list)
-    return event_from_response(value) if is_response else parse_event(value)
-
-
-def _event(frame: ServerSentEvent, *, cut_off: bool) -> Event | None:
-    try:
-        return event_from_frame(frame)
-    except BadStream:
-        if cut_off:  # the last frame of a stream that broke inside it: an end like any other
-            return None
-        raise
-
-
-async def _read_for(seconds: float, read: Read) -> bytes:
+async def _read_for(seconds: float, body: Direct) -> bytes:
     """The next bytes; none at the end, and none when they do not come in time."""
-    with suppress(TimeoutError, httpx.HTTPError):
+    with suppress(TimeoutError, *body.errors):
         async with asyncio.timeout(seconds):
-            return await read()
+            return await body.read()
     return b""
 
 
-async def _linger(read: Read) -> None:
+async def _linger(body: Direct) -> None:
     """Wait a moment for the end of the reply: a connection that was read to its end can carry the next request."""
-    with suppress(TimeoutError, httpx.HTTPError, BadStream):
+    with suppress(TimeoutError, *body.errors, BadStream):
         async with asyncio.timeout(LINGER_SECONDS):
-            while await read():
+            while await body.read():
                 pass
 
 
 async def read_whole(response: httpx.Response, limit: int) -> bytes:
     data = bytearray()
-    try:
-        async with _reading(response) as read:
-            while chunk := await read():
-                data += chunk
-                if len(data) > limit:
-                    raise BadStream(f"a reply larger than {limit} bytes", request_id=request_id_of(response.headers))
-    except httpx.HTTPError as error:
-        raise broken(error, response) from error
+    async with _reading(response) as body:
+        while chunk := await body.read():
+            data += chunk
+            if len(data) > limit:
+                raise BadStream(f"a reply larger than {limit} bytes", request_id=request_id_of(response.headers))
     return bytes(data)
 
 
 async def read_error(response: httpx.Response) -> bytes:
     """The beginning of an error's body; what breaks or dawdles here must not hide the status."""
     data = bytearray()
-    with suppress(TimeoutError, httpx.HTTPError, BadStream):
-        async with asyncio.timeout(ERROR_BODY_SECONDS), _reading(response) as read:
-            while len(data) < MAX_ERROR_BYTES and (chunk := await read()):
+    with suppress(TimeoutError, ResponsesError):
+        async with asyncio.timeout(ERROR_BODY_SECONDS), _reading(response) as body:
+            while len(data) < MAX_ERROR_BYTES and (chunk := await body.read()):
                 data += chunk
     return bytes(data[:MAX_ERROR_BYTES])
 
 
 @asynccontextmanager
-async def _reading(response: httpx.Response) -> AsyncIterator[Read]:
-    """What reads the body as it comes in; it returns b"" at the end.
+async def _reading(response: httpx.Response) -> AsyncIterator[Direct]:
+    """The body as it comes in, past httpx's layers where the transport has a way: they cost as much as the parsing.
 
-    Past httpx's layers where the transport has a way: they cost as much as the parsing.
+    What breaks within the context leaves it as a ResponsesError.
     """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding == "identity" and READ in response.extensions:
-        yield response.extensions[READ]
-        return
+    direct: Direct | None = response.extensions.get(DIRECT)
+    async with AsyncExitStack() as stack:
+        if direct is None or encoding != "identity":
+            chunks = await stack.enter_async_context(aclosing(_chunks(response, encoding)))
+            direct = Direct(lambda: anext(chunks, b""), (httpx.HTTPError,), lambda error: error)
+        try:
+            yield direct
+        except direct.errors as error:
+            raise broken(direct.translated(error), response) from error
+
+
+async def _chunks(response: httpx.Response, encoding: str) -> AsyncGenerator[bytes, None]:
+    """The body through httpx, unpacked a little at a time whatever it grows to."""
     if response.is_stream_consumed:  # a mock's reply
-        body = response.aiter_bytes()
-    elif encoding == "identity":
-        body = response.aiter_raw()
-    else:
-        body = _unpacked(response.aiter_raw(), encoding, response)
-    async with aclosing(body):  # type: ignore[type-var]
-        yield lambda: anext(body, b"")
-
-
-async def _unpacked(body: AsyncIterator[bytes], encoding: str, response: httpx.Response) -> AsyncIterator[bytes]:
-    """A compressed body, a little at a time whatever it grows to."""
+        yield await response.aread()
+        return
+    if encoding == "identity":
+        async for chunk in response.aiter_raw():
+            yield chunk
+        return
     request_id = request_id_of(response.headers)
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise BadStream(f"a reply compressed as {encoding[:50]!r}, which was not asked for", request_id=request_id)
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)  # either of both
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)  # either form
     try:
-        async for packed in body:
-            while not unpack.eof:
-                data = unpack.decompress(packed, UNPACKED_BYTES)
-                if data:
-                    yield data
+        async for packed in response.aiter_raw():
+            is_whole = False
+            while not is_whole:
+                chunk = unpack.decompress(packed, UNPACKED_BYTES)
+                if chunk:
+                    yield chunk
                 packed = unpack.unconsumed_tail
-                if not packed and len(data) < UNPACKED_BYTES:
-                    break
+                is_whole = unpack.eof or (not packed and len(chunk) < UNPACKED_BYTES)
     except zlib.error as error:
         raise BadStream(f"a reply that does not unpack: {error}", request_id=request_id) from error
 
