@@ -50,6 +50,7 @@ def test_the_thumbnail_is_a_small_webp_of_the_first_page(tmp_path: Path) -> None
     assert sum(shades[250:]) > 1000, "the paper is white"
 
 
+@pytest.mark.quiet
 def test_a_page_that_paints_for_very_long_gives_what_was_painted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

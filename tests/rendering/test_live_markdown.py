@@ -323,6 +323,7 @@ def answer(length: int) -> str:
     return "".join(found)[:length]
 
 
+@pytest.mark.quiet
 def test_nine_thousand_deltas_cost_less_than_a_second_and_a_half() -> None:
     seconds = cpu_of_streaming(answer(31_500))
     print(f"9,000 deltas, 31.5 kB: {seconds:.2f} CPU s")
@@ -353,10 +354,14 @@ def one_block(kind: str, length: int) -> str:
 @pytest.mark.parametrize(
     "kind", ["list", "numbered", "item", "table", "fence", "paragraph", "lines", "quote", "indented"]
 )
+@pytest.mark.quiet
 def test_a_block_four_times_as_long_costs_about_four_times_as_much(kind: str) -> None:
-    """The shorter one is measured at its best of three, the longer at its best of two: the machine is shared."""
-    short = min(cpu_of_streaming(one_block(kind, 20_000)) for _ in range(3))
-    long = min(cpu_of_streaming(one_block(kind, 80_000)) for _ in range(2))
-    print(f"{kind}: {short:.3f} and {long:.3f} CPU s, ratio {long / short:.1f}")
-    # Linear is 4, quadratic 16: the bound stands between them, as far from noise as from a fault.
-    assert long <= max(8 * short, 0.2)
+    """The machine is shared: the shorter one is measured at its best of two, the longer has a second chance."""
+    short = min(cpu_of_streaming(one_block(kind, 20_000)) for _ in range(2))
+    for _ in range(2):
+        long = cpu_of_streaming(one_block(kind, 80_000))
+        print(f"{kind}: {short:.3f} and {long:.3f} CPU s, ratio {long / short:.1f}")
+        # Linear is 4, quadratic 16: the bound stands between them, as far from noise as from a fault.
+        if long <= max(8 * short, 0.2):
+            return
+    pytest.fail(f"four times as long costs {long / short:.1f} times as much")

@@ -441,6 +441,7 @@ def long_stream(deltas: int) -> list[Event]:
     return [text_delta(f"word {n} ", sequence_number=n, logprobs=[], **at) for n in range(deltas)]
 
 
+@pytest.mark.quiet
 def test_time_is_linear_in_the_stream() -> None:
     def seconds(deltas: int) -> float:
         events = long_stream(deltas)

@@ -88,6 +88,7 @@ def test_frames_below_the_limit_pass_however_many() -> None:
     assert sum(len(decoder.feed(b"data: " + b"x" * 500 + b"\n\n")) for _ in range(100)) == 100
 
 
+@pytest.mark.quiet
 def test_single_bytes_take_linear_time() -> None:
     def seconds(size: int) -> float:
         decoder = SSEDecoder()

@@ -22,7 +22,7 @@ from tests.rows import make_attachment, make_conversation, make_conversations, m
 pytestmark = pytest.mark.django_db
 
 HTMX = {"HX-Request": "true"}
-HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(2)>"'&{{ 7*7 }}"""
+HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(2)>"'&{{ 7777*7777 }}"""
 
 
 @pytest.fixture
@@ -236,6 +236,7 @@ class TestCost:
             make_deployment(f"more-{number}", provider=f"Provider {number}")
         assert self.queries(alice_client, "/") == before
 
+    @pytest.mark.quiet
     def test_two_thousand_turns_open_in_at_most_twice_the_time_of_twenty(
         self, alice_client: Client, alice: User, deployment: Deployment, record_property: Callable[[str, object], None]
     ) -> None:
@@ -253,6 +254,7 @@ class TestCost:
         record_property("milliseconds", (few, many))
         assert many <= 2 * few
 
+    @pytest.mark.quiet
     def test_a_path_costs_what_is_asked_of_it_and_not_what_there_is(self, alice: User, deployment: Deployment) -> None:
         short, long = (make_conversation(alice, deployment, turns=turns).head_id for turns in (21, 2000))
         assert short
@@ -294,7 +296,7 @@ class TestSafe:
                 assert "<script>" not in html
                 assert not re.search(r"<img[^>]*(src=x|onerror)", html)
                 assert "</textarea>&lt;script" not in html
-                assert "49" not in re.sub(r"[0-9a-f-]{32,36}", "", html), "a template was rendered from words"
+                assert "60481729" not in html, "a template was rendered from words"
 
     def test_no_page_has_inline_script_style_or_handler(self, alice_client: Client, hostile: Conversation) -> None:
         for url in ("/", address(hostile), "/conversations/"):
