@@ -290,7 +290,7 @@ class Draft:
         self.cursor: int | None = None
         self.terminal_seen = False
         self._by_id: dict[str, DraftItem] = {}
-        self._by_index: dict[int, DraftItem] = {}
+        self._by_place: dict[tuple[int, str], DraftItem] = {}  # by output_index and family
         self._taken_in = -1  # the last sequence number before this draft was stored
 
     @classmethod
@@ -474,7 +474,7 @@ class Draft:
         where nothing is numbered, what has another name is.
         """
         if output_index is not None:
-            item = self._by_index.get(output_index)
+            item = self._by_place.get((output_index, _family(item_type)))
         else:
             item = next((item for item in reversed(self.items) if not item.done), None)
         is_another = announced or output_index is None
@@ -486,11 +486,11 @@ class Draft:
         """The item by its id, else by its index, else the last one of these types that still grows; else a new one.
 
         The id is asked first (some gateways send output_index 0 for everything), and an unknown id does not count
-        (others make up a new one for each event).
+        (others make up a new one for each event). LiteLLM does both: there an index means one item of each family.
         """
         item = self._known(item_id)
         if item is None and output_index is not None:
-            item = self._by_index.get(output_index)
+            item = self._by_place.get((output_index, _family(types[0])))
         elif item is None:
             growing = (item for item in reversed(self.items) if item.type in types and not item.done)
             item = next((item for item in growing if item_id is None or item.id is None), None)
@@ -519,7 +519,7 @@ class Draft:
 
     def _register(self, item: DraftItem, output_index: int | None) -> None:
         if output_index is not None:
-            self._by_index[output_index] = item
+            self._by_place[output_index, _family(item.type)] = item
         if item.id is not None:
             self._by_id[item.id] = item
         # llama.cpp's calls have no id, and its deltas name them by their call_id.
@@ -530,7 +530,7 @@ class Draft:
         return self._by_id.get(item_id) if isinstance(item_id, str) else None
 
     def _replace_items(self, output: list[Mapping[str, Any]]) -> None:
-        self.items, self._by_id, self._by_index = [], {}, {}
+        self.items, self._by_id, self._by_place = [], {}, {}
         for index, shape in enumerate(output):
             item = self._insert(shape, index)
             item.done = item.status in (None, *TERMINAL)
@@ -591,6 +591,11 @@ class Draft:
             self.incomplete_reason = reason
         if isinstance(filters := response.get("content_filters"), list):
             self.content_filters = list(filters)
+
+
+def _family(item_type: str) -> str:
+    """Message, reasoning, or a call of any kind: what is said, what is thought, what is done."""
+    return item_type if item_type in ("message", "reasoning") else "call"
 
 
 def _item_types(event: Delta | Whole) -> tuple[str, ...]:

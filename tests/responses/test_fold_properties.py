@@ -122,6 +122,7 @@ DIALECTS = {
     "no places at all": Telling(item_ids=False, output_indexes=False, part_indexes=False, output=False),
     "a gateway that numbers every item 0": Telling(zero_indexes=True, interleaved=True, output=False),
     "a gateway with another id in each event": Telling(made_up_ids=True, interleaved=True, output=False),
+    "a gateway that does both": Telling(zero_indexes=True, made_up_ids=True, output=False),
     "ids only": Telling(output_indexes=False, interleaved=True, output=False),
     "nothing announced": Telling(announces=False, interleaved=True, output=False),
     "nothing announced, ids only": Telling(announces=False, output_indexes=False, interleaved=True, output=False),
@@ -219,6 +220,7 @@ def test_changes_are_enough_to_follow_each_text_of_a_made_up_stream(tape: bytes,
 
 
 @pytest.mark.parametrize("field", ["text", "arguments", "annotations", "items"])
+@pytest.mark.quiet
 def test_ten_times_the_stream_takes_about_ten_times_the_time(field: str) -> None:
     def told(size: int) -> list[Event]:
         at: Json = {"item_id": "x_1", "output_index": 0, "content_index": 0}
