@@ -27,6 +27,14 @@ EMPTY_SENTENCES = {
     Status.COMPLETED: "The model gave no answer.",
     Status.INTERRUPTED: "The answer was interrupted before its first word.",
 }
+# What a completed answer may end with that somebody would have to do or show, and nobody here does.
+UNMET_SENTENCES = {
+    "function_call": "The model asked for a tool that is not available here.",
+    "custom_tool_call": "The model asked for a tool that is not available here.",
+    "computer_call": "The model asked for a tool that is not available here.",
+    "mcp_approval_request": "The model asked for an approval, which cannot be given here.",
+    "image_generation_call": "The model made a picture, which cannot be shown here.",
+}
 
 
 @dataclass(frozen=True)
@@ -153,10 +161,21 @@ def problem_of(turn: Turn, last: Response | None) -> str:
     error = last.error if last is not None and isinstance(last.error, dict) else {}
     if turn.status in (Status.FAILED, Status.INCOMPLETE) and error.get("message"):
         return str(error["message"])
+    if turn.status == Status.COMPLETED and (unmet := _unmet(last)):
+        return unmet
     shown = [segment for response in turn.responses.all() for segment in segments(response.output or [])]
-    if not any(segment.text for segment in shown if segment.kind != "reasoning"):
+    if not any(segment.text.strip() for segment in shown if segment.kind in ("text", "refusal")):
         return EMPTY_SENTENCES.get(Status(turn.status), "")
     return STATUS_SENTENCES.get(Status(turn.status), "")
+
+
+def _unmet(last: Response | None) -> str:
+    """What the last item waits for in vain; "" for words, and for what is done."""
+    output = last.output if last is not None and isinstance(last.output, list) else []
+    item = output[-1] if output and isinstance(output[-1], dict) else {}
+    if item.get("type") == "image_generation_call" and not item.get("result"):
+        return ""
+    return UNMET_SENTENCES.get(str(item.get("type")), "")
 
 
 def turn_view(turn: Turn, *, readonly: bool = False) -> TurnView:
