@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 import httpx
 
 from .errors import BadStream, ConnectionLost, ResponsesError, TimedOut, request_id_of
-from .events import Event, Failure, Terminal, event_from_frame
+from .events import Event, Failure, Terminal, decode_json, event_from_frame, event_from_response, parse_event
 from .sse import LIMITS, Limits, SSEDecoder
 from .transport import DIRECT, Direct
 
@@ -36,8 +36,11 @@ async def events_of(
     patience: float | None = None
     async with _reading(response) as body:
         read = body.read
+        chunk = await read()
+        if chunk.lstrip().startswith(b"{"):  # a proxy that says 200 whatever came, and calls it what it likes
+            yield await _event_of_object(chunk, body, limits)
+            return
         while True:
-            chunk = await read() if patience is None else await _read_for(patience, body)
             for frame in decoder.feed(chunk) if chunk else decoder.flush():
                 try:
                     event = event_from_frame(frame)
@@ -59,6 +62,22 @@ async def events_of(
                     patience = AFTER_FAILURE_SECONDS
             if not chunk:
                 return
+            chunk = await read() if patience is None else await _read_for(patience, body)
+
+
+async def _event_of_object(begun: bytes, body: Direct, limits: Limits) -> Event:
+    """The event that says the same as a body which is one JSON object: an error, or a whole response."""
+    data = bytearray(begun)
+    while chunk := await body.read():
+        data += chunk
+        if len(data) > limits.frame:
+            raise BadStream(f"an object in place of a stream, larger than {limits.frame} bytes")
+    try:
+        value = decode_json(data.decode("utf-8", "replace"))
+    except ValueError as error:
+        raise BadStream(f"something else in place of a stream: {error}") from error
+    is_response = isinstance(value.get("status"), str) or isinstance(value.get("output"), list)
+    return event_from_response(value) if is_response else parse_event(value)
 
 
 async def _read_for(seconds: float, body: Direct) -> bytes:
