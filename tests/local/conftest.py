@@ -16,7 +16,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from chat.management.local import NoModel, Served, look, model_file, require_engine
+from chat.management.llamacpp import NoModel, model_file, require_engine
+from chat.management.local import Served, look
 from chat.responses.client import Client, Endpoint
 from chat.responses.dialects import DIALECTS
 from chat.responses.transport import open_http

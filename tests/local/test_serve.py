@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from chat import engines
-from chat.management import local
+from chat.management import llamacpp, local
 from chat.models import Deployment, Provider
 from tests.house.browsing import Browser
 from tests.house.serving import Server
@@ -87,11 +87,11 @@ def test_the_model_ends_with_its_chat(
 
 
 def test_without_the_packages_one_sentence_says_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(llamacpp.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(CommandError, match="Run: make local"):
         call_command("local_model")
-    with pytest.raises(local.NoModel, match=r"LOCAL_MODEL=/path/to\.gguf"):
-        local.model_file()
+    with pytest.raises(llamacpp.NoModel, match=r"LOCAL_MODEL=/path/to\.gguf"):
+        llamacpp.model_file()
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,15 @@ def test_a_file_that_is_no_model_is_said_in_a_sentence(
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(local.NoModel, match=sentence):
-        local.model_file(str(path))
+    with pytest.raises(llamacpp.NoModel, match=sentence):
+        llamacpp.model_file(str(path))
 
 
 def test_a_model_that_cannot_be_read_is_given_up_with_a_sentence(tmp_path: Path) -> None:
     require_model()
     cut = tmp_path / "cut.gguf"
-    cut.write_bytes(local.model_file().read_bytes()[:100_000])
-    with local.LocalModel(cut) as model, pytest.raises(local.NoModel, match="could not be served; llama"):
+    cut.write_bytes(llamacpp.model_file().read_bytes()[:100_000])
+    with local.LocalModel(cut) as model, pytest.raises(llamacpp.NoModel, match="could not be served; llama"):
         model.wait_ready()
 
 
@@ -131,7 +131,7 @@ def test_a_model_that_cannot_be_read_is_given_up_with_a_sentence(tmp_path: Path)
     ],
 )
 def test_a_model_is_called_as_its_file_without_what_nobody_reads(file: str, name: str) -> None:
-    assert local.model_name(Path(file)) == name
+    assert llamacpp.model_name(Path(file)) == name
 
 
 @pytest.mark.django_db

@@ -19,7 +19,8 @@ from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from chat.engines import sync_environment
-from chat.management.local import LocalModel, NoModel, Served, beside_the_chat, note_facts, offer
+from chat.management.llamacpp import NoModel
+from chat.management.local import LocalModel, Served, beside_the_chat, note_facts, offer
 from chat.management.signin import link_for, plain_address
 from chat.models import User
 from chatsite.static import collect_if_changed
