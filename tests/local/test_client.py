@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -60,6 +61,7 @@ async def streamed(client: Client, **body: Any) -> tuple[Draft, int]:
     return draft, pieces
 
 
+@pytest.mark.seed("S0-13", "S2-5", "S3-10", "S3-11")
 async def test_a_conversation_of_five_turns_streams_and_reads_its_history(client: Client) -> None:
     history: list[dict[str, Any]] = []
     ids, tokens_before = set(), 0
@@ -104,6 +106,14 @@ async def test_leaving_in_mid_stream_frees_the_slot(
                 break
         assert llama.busy_slots() == 1
     record_property("seconds_until_idle", await llama.seconds_until_idle())  # 4,000 tokens would take much longer
+
+
+async def test_more_questions_than_slots_wait_their_turn(client: Client, llama: LocalServer) -> None:
+    asked = [streamed(client, input=f"Count from {n}.", max_output_tokens=6) for n in range(4)]
+    answers = await asyncio.gather(*asked)
+    assert [draft.status for draft, _ in answers] == ["completed"] * 4
+    assert all(draft.text().strip() for draft, _ in answers)
+    assert len(llama.ask("GET", "../slots").json()) == 2
 
 
 @pytest.mark.parametrize("way", ["create", "stream"])

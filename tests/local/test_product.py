@@ -101,6 +101,7 @@ def test_the_rows_say_what_the_model_is(deployment: Deployment) -> None:
     assert KEY not in json.dumps([deployment.provider.capabilities, deployment.provider.extra_headers])
 
 
+@pytest.mark.seed("S3-8")
 async def test_five_turns_are_stored_and_each_carries_all_before_it(owner: User, sent: list[dict[str, Any]]) -> None:
     conversation, responses = None, []
     for question in QUESTIONS:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -67,7 +70,46 @@ def test_a_model_that_dies_is_started_again_where_it_was(chat: Server) -> None:
     os.kill(first, signal.SIGKILL)
     chat.wait_for("the model on this machine ended (signal 9); it starts again in 1 s")
     chat.wait_for("the model on this machine answers again")
-    assert child_of(chat) != first
+    second = child_of(chat)
+    assert second != first
+    port = Path(f"/proc/{second}/cmdline").read_text().split("\0--port\0")[1].partition("\0")[0]
+    assert httpx.get(f"http://127.0.0.1:{port}/v1/models").status_code == 401  # there, and not for everybody
+
+
+def test_a_model_that_keeps_dying_is_started_again_after_longer_and_longer_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_model()
+    monkeypatch.setattr(local, "FIRST_PAUSE_SECONDS", 0.1)
+    weights = tmp_path / "model.gguf"
+    weights.symlink_to(llamacpp.model_file())
+    pauses = Pauses(4)
+    local.logger.addHandler(pauses)
+    try:
+        with local.LocalModel(weights) as model:
+            model.wait_ready()
+            weights.unlink()
+            model._process.kill()
+            assert pauses.all_seen.wait(GONE_SECONDS)
+    finally:
+        local.logger.removeHandler(pauses)
+    assert pauses.seconds == [0.1, 0.2, 0.4, 0.8]
+
+
+class Pauses(logging.Handler):
+    """Hears how long the next start is put off."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self.wanted = wanted
+        self.all_seen = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.args, tuple) and len(record.args) == 2:
+            self.seconds.append(float(str(record.args[1])))
+        if len(self.seconds) == self.wanted:
+            self.all_seen.set()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
