@@ -315,9 +315,30 @@ def usage_rows(usage: Any, prefix: str = "") -> Iterator[tuple[str, int]]:
 
 
 def error_text(error: Any) -> str:
+    """A failure in one paragraph: code, the person's sentence, and the facts that were kept with it."""
     if not error:
         return ""
     if not isinstance(error, dict):
         return str(error)
     parts = [str(error[name]) for name in ("code", "message") if error.get(name)]
-    return ": ".join(parts) or str(error)
+    details = error.get("details")
+    facts = "; ".join(_facts(details)) if isinstance(details, dict) else ""
+    text = ": ".join(parts) or str(error)
+    return f"{text} [{facts}]" if facts else text
+
+
+def _facts(details: dict[str, Any]) -> Iterator[str]:
+    for name, value in details.items():
+        if name != "content_filters":
+            yield f"{name.replace('_', ' ')}: {value}"
+    filters = details.get("content_filters")
+    for entry in filters if isinstance(filters, list) else []:
+        verdicts = entry.get("content_filter_results") or {}
+        what = "answer" if entry.get("source_type") == "completion" else "question"
+        yield f"filter, {what}: {', '.join(_verdict(name, verdict) for name, verdict in verdicts.items())}"
+
+
+def _verdict(name: str, verdict: dict[str, Any]) -> str:
+    words = [str(verdict["severity"])] if verdict.get("severity") else []
+    words += [word for word in ("detected", "filtered") if verdict.get(word)]
+    return f"{name.replace('_', ' ')} {' and '.join(words) or 'no'}"

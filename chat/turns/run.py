@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,7 @@ from chat.responses.errors import (
     Unreachable,
 )
 from chat.responses.events import Terminal, event_from_response
+from chat.responses.filters import content_filters
 from chat.responses.fold import Draft
 from chat.turns import notices
 from chat.turns.db import in_db
@@ -390,13 +392,16 @@ def _outcome(job: Job) -> Outcome:
         case "completed":
             return Outcome(Status.COMPLETED, request_id=job.request_id)
         case "incomplete":
-            error = {"code": draft.incomplete_reason or "", "message": draft.notice() or ""}
+            found = content_filters({"content_filters": draft.content_filters})
+            details = {"content_filters": found} if found else {}
+            error = _kept(draft.incomplete_reason, draft.notice(), details)
             return Outcome(Status.INCOMPLETE, error, job.request_id)
         case "cancelled":
             return Outcome(Status.CANCELLED, request_id=job.request_id)
         case "failed":
-            logger.warning("response %s: %s (request id %s)", job.response.pk, draft.failure(), job.request_id)
-            error = {"code": str((draft.error or {}).get("code") or ""), "message": draft.notice() or ""}
+            failure = draft.failure()
+            logger.warning("response %s: %s (request id %s)", job.response.pk, failure, job.request_id)
+            error = _kept((draft.error or {}).get("code"), draft.notice(), failure.details if failure else {})
             return Outcome(Status.FAILED, error, job.request_id)
         case _:
             logger.warning("response %s: the stream ended early (request id %s)", job.response.pk, job.request_id)
@@ -407,9 +412,14 @@ def _failure(pk: int, error: ResponsesError | FileRefused) -> Outcome:
     if isinstance(error, FileRefused):
         return Outcome(Status.FAILED, {"code": "file", "message": error.sentence})
     logger.warning("response %s: %s: %s", pk, type(error).__name__, error)
-    return Outcome(
-        Status.FAILED, {"code": error.code or "", "message": error.user_message}, request_id=error.request_id or ""
-    )
+    kept = _kept(error.code, error.user_message, error.details)
+    return Outcome(Status.FAILED, kept, request_id=error.request_id or "")
+
+
+def _kept(code: object, message: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
+    """What the row keeps of a failure: a code, the person's sentence, and known facts for whoever reviews it."""
+    kept: dict[str, Any] = {"code": str(code or ""), "message": message or ""}
+    return {**kept, "details": dict(details)} if details else kept
 
 
 async def _store(job: Job, outcome: Outcome) -> bool:

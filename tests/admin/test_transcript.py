@@ -413,6 +413,26 @@ def test_files_are_only_read(rita_client: Client, conversation: Conversation, pd
         ({"code": None, "type": "odd"}, "{'code': None, 'type': 'odd'}"),
         ("odd", "odd"),
         (["odd"], "['odd']"),
+        ({"code": "a", "message": "b", "details": {"param": "top_p"}}, "a: b [param: top_p]"),
+        (
+            {
+                "message": "b",
+                "details": {
+                    "content_filters": [
+                        {
+                            "source_type": "completion",
+                            "content_filter_results": {
+                                "violence": {"filtered": True, "severity": "medium"},
+                                "jailbreak": {"detected": False},
+                            },
+                        }
+                    ]
+                },
+            },
+            "b [filter, answer: violence medium and filtered, jailbreak no]",
+        ),
+        ({"message": "b", "details": {"content_filters": [{"source_type": "prompt"}]}}, "b [filter, question: ]"),
+        ({"message": "b", "details": "odd"}, "b"),
     ],
 )
 def test_errors_of_any_shape_have_words(error: Any, text: str) -> None:

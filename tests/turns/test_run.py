@@ -177,6 +177,35 @@ async def test_a_refused_key_gives_a_sentence_and_a_log_line(
     assert "sk-test" not in caplog.text
 
 
+FOUND = {"violence": {"filtered": True, "severity": "medium"}, "hate": {"filtered": False, "severity": "safe"}}
+
+
+async def test_what_a_content_filter_found_is_said_and_kept(upstream: Script, put: Put) -> None:
+    """Azure blocks a question with a reply of 400, and an answer at the end of its stream."""
+    entry = {"blocked": True, "content_filter_results": FOUND}
+    blocked = {"code": "content_filter", "message": "x", "content_filters": [{**entry, "source_type": "prompt"}]}
+    *begun, completed = text_events(["One."])
+    cut = {
+        **completed["response"],
+        "status": "incomplete",
+        "incomplete_details": {"reason": "content_filter"},
+        "content_filters": [{**entry, "source_type": "completion"}],
+    }
+    upstream(
+        Reply(status=400, body={"error": blocked}),
+        Reply(events=[*begun, {**completed, "type": "response.incomplete", "response": cut}]),
+    )
+    question = await answer(await stored(put))
+    assert question.status == Status.FAILED
+    assert "blocked this question (violence, medium)" in question.error["message"]
+    reply = await answer(await stored(put, "Again"))
+    assert (reply.status, reply.text) == (Status.INCOMPLETE, "One.")
+    assert "cut this answer (violence, medium)" in reply.error["message"]
+    for response, source in ((question, "prompt"), (reply, "completion")):
+        kept = response.error["details"]["content_filters"]
+        assert [(one["source_type"], one["content_filter_results"]) for one in kept] == [(source, FOUND)]
+
+
 async def test_a_stream_that_just_ends_is_interrupted_and_keeps_its_text(upstream: Script, put: Put) -> None:
     script = upstream(Reply(events=text_events(["Half"], done=False)))
     script.by_path["/v1/responses/resp_1"] = lambda request: json_reply({"error": {"message": "no"}}, 404)
