@@ -1,7 +1,7 @@
 """The items of a conversation, checked as a reasoning provider checks them: nothing may be left without its pair.
 
 Calls need their outputs, reasoning the item that it led to, and items that came from reasoning that reasoning.
-References and compacted conversations are replaced by what they stand for. See section C of the wire's facts.
+References and compacted conversations are replaced by what they stand for.
 """
 
 from __future__ import annotations

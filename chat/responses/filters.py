@@ -2,7 +2,7 @@
 
 New: `content_filters`, a list that an error and a response may have, with the question's findings and the answer's.
 Old: `content_filter_result` in an error or in its `innererror`, about the question alone.
-See: Azure OpenAI content filtering; both forms as in section J of the protocol's digest.
+See: Azure OpenAI, content filtering; the old form is what dated API versions sent.
 """
 
 from __future__ import annotations
