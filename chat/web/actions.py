@@ -51,7 +51,7 @@ async def ask(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpRespon
         asked, stays = await asyncio.shield(_store_and_start(_ask, request, pk))
     except Refused as refused:
         return refusal(request, refused.sentence)
-    await _tell_other_tabs(request, asked, is_new=pk is None)
+    await _tell_other_tabs(request, asked, stays=stays)
     return await sync_to_async(_asked_response)(request, asked, pk is None, stays)
 
 
@@ -66,10 +66,14 @@ async def _store_and_start(
 
 def _ask(request: PersonRequest, pk: uuid.UUID | None) -> tuple[Asked, bool]:
     conversation = conversation_for(request.user, pk) if pk else None
-    newest = Conversation.objects.visible_to(request.user).newest_first().first()
-    # Looked at before: asking makes it the first one of today.
-    stays = newest is not None and newest == conversation and is_of_today(newest, person_timezone(request))
+    stays = _is_first_of_today(request, conversation)
     return asking.ask(request.user, conversation, _question(request)), stays
+
+
+def _is_first_of_today(request: PersonRequest, conversation: Conversation | None) -> bool:
+    """To be looked at before something is asked, which makes it so: whether the list stays as it is."""
+    newest = Conversation.objects.visible_to(request.user).newest_first().first()
+    return newest is not None and newest == conversation and is_of_today(newest, person_timezone(request))
 
 
 def _question(request: PersonRequest) -> Question:
@@ -111,10 +115,11 @@ def _turn_html(pk: int) -> str:
     return render_turn(turn_view(Turn.objects.with_answers().get(pk=pk)))
 
 
-async def _tell_other_tabs(request: PersonRequest, asked: Asked, *, is_new: bool) -> None:
+async def _tell_other_tabs(request: PersonRequest, asked: Asked, *, stays: bool) -> None:
+    """`stays`: the conversation was the first one of today already, so the lists show what they should."""
     if asked.is_repeat:
         return
-    if is_new:
+    if not stays:
         await notices.list_changed(request.user.pk, tab_of(request))
     await notices.turn_added(request.user.pk, asked.conversation.pk, asked.turn.pk, tab_of(request))
 
@@ -124,20 +129,22 @@ async def _tell_other_tabs(request: PersonRequest, asked: Asked, *, is_new: bool
 async def retry(request: PersonRequest, pk: int) -> HttpResponseBase:
     """Ask the last question again. The new turn takes the old one's place in the page."""
     try:
-        asked, _ = await asyncio.shield(_store_and_start(_retry, request, pk))
+        asked, stays = await asyncio.shield(_store_and_start(_retry, request, pk))
     except Refused as refused:
         return refusal(request, refused.sentence)
-    await notices.turn_added(request.user.pk, asked.conversation.pk, asked.turn.pk, tab_of(request))
+    await _tell_other_tabs(request, asked, stays=stays)
     if not request.htmx:
         return redirect("conversation", asked.conversation.pk)
-    return HttpResponse(await sync_to_async(_turn_html)(asked.turn.pk))
+    html = await sync_to_async(_turn_html)(asked.turn.pk)
+    return HttpResponse(html if stays else html + await sync_to_async(sidebar_swap)(request, asked.conversation))
 
 
 def _retry(request: PersonRequest, pk: int) -> tuple[Asked, bool]:
     turn = turn_for(request.user, pk)
     if turn.conversation.head_id != turn.pk:
         raise Refused("The conversation has gone on since. Ask again in the message box.")
-    return asking.ask_again(turn, uuid.uuid4()), True
+    stays = _is_first_of_today(request, turn.conversation)
+    return asking.ask_again(turn, uuid.uuid4()), stays
 
 
 @require_POST

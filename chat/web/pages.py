@@ -21,7 +21,7 @@ from chat.engines import dialect_of
 from chat.models import Conversation, Deployment, Provider, Turn, User
 from chat.rendering.views import ConversationList, TurnView, turn_view
 from chat.web.access import PersonRequest, conversation_for, person_only
-from chat.web.sidebar import conversation_item, conversation_list, person_timezone
+from chat.web.sidebar import conversation_item, conversation_list, listed_in, person_timezone
 
 SUGGESTIONS = (
     "Explain how a transformer reads a sentence",
@@ -110,11 +110,13 @@ def turns(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
 @person_only
 def conversations(request: PersonRequest) -> HttpResponse:
     """More of the sidebar."""
+    after = request.GET.get("after", "")
     page = conversation_list(
         request.user,
         person_timezone(request),
-        after=request.GET.get("after", ""),
+        after=after,
         day=request.GET.get("day", ""),
+        size=None if after else listed_in(request),
     )
     if not is_fragment(request):
         return page_response(request, None, sidebar=page)
@@ -218,8 +220,13 @@ def turns_view(found: Conversation, *, before: int | None = None) -> TurnsView:
 
 
 def sidebar_swap(request: PersonRequest, current: Conversation | None) -> str:
-    """The sidebar's first page again, out of band."""
-    found = conversation_list(request.user, person_timezone(request), current=current.pk if current else None)
+    """The sidebar again as far as the page has it, out of band."""
+    found = conversation_list(
+        request.user,
+        person_timezone(request),
+        current=current.pk if current else None,
+        size=listed_in(request),
+    )
     inner = render_to_string("chat/_conversations.html", {"list": found}, request=request)
     return f'<nav id="conversations" hx-swap-oob="innerHTML">{inner}</nav>'
 

@@ -247,7 +247,9 @@ def _added_turn(turn: Turn) -> str:
     """The new turn at the end, in place of the version that it takes the place of."""
     older = Turn.objects.filter(conversation=turn.conversation, parent=turn.parent, pk__lt=turn.pk)
     gone = "".join(f'<i id="t{pk}" hx-swap-oob="delete"></i>' for pk in older.values_list("pk", flat=True))
-    return f'{gone}<div hx-swap-oob="beforeend:#turns">{render_turn(turn_view(turn))}</div>'
+    # Named by its conversation: a page that went on to another one while this was on its way has no such place.
+    place = f"beforeend:#turns-{turn.conversation_id}"
+    return f'{gone}<div hx-swap-oob="{place}">{render_turn(turn_view(turn))}</div>'
 
 
 def _missed_turns(conversation: Conversation, last: int) -> str:

@@ -17,6 +17,7 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
 from chat.conversations.ask import Asked
 from chat.models import Attachment, Conversation, Deployment, Response, Status, Turn, User
@@ -179,6 +180,22 @@ class TestAsk:
         assert told == [added]
         post("/ask/", form(tab=TAB))
         assert {"type": "list.changed", "tab": TAB} in told[1:]
+
+    @pytest.mark.parametrize("deed", ["ask", "retry"])
+    def test_other_tabs_are_told_of_one_that_moves_up_in_the_list(
+        self, post: Post, alice: User, deployment: Deployment, told: list[dict[str, Any]], deed: str
+    ) -> None:
+        older, newest = (make_conversation(alice, deployment, turns=1) for _ in range(2))
+        changed = {"type": "list.changed", "tab": TAB}
+        for conversation, moves in ((newest, False), (older, True), (older, False)):
+            told.clear()
+            if deed == "ask":
+                html = post(to("ask_in", conversation), form(tab=TAB)).content.decode()
+            else:
+                conversation.refresh_from_db()
+                html = post(reverse("retry", args=[conversation.head_id]), **{"X-Tab": TAB}).content.decode()
+            assert (changed in told) == moves
+            assert ('id="conversations"' in html) == moves
 
 
 class TestAskRefused:
@@ -408,6 +425,16 @@ class TestDelete:
         assert f'id="c-{conversation.pk}"' in html
         assert alice_client.get(to("conversation", conversation)).status_code == 200
 
+    def test_the_list_comes_back_as_long_as_it_was(
+        self, post: Post, alice: User, settings: Settings, conversation: Conversation
+    ) -> None:
+        settings.CONVERSATIONS_PER_PAGE = 2
+        make_conversations(alice, 7)
+        html = post(to("delete", conversation), **{"X-Listed": "5"}).content.decode()
+        assert html.count('class="conversation-item"') == 6
+        html = post(to("restore", conversation), **{"X-Listed": "0"}).content.decode()
+        assert html.count('class="conversation-item"') == 2
+
     def test_the_reviewer_keeps_it(self, post: Post, conversation: Conversation) -> None:
         post(to("delete", conversation))
         assert Conversation.objects.get().turns.count() == 1
@@ -419,7 +446,7 @@ class TestDelete:
         assert (answer.headers.get("HX-Push-Url") == "/") == is_open
         assert ('<main id="main" hx-swap-oob="innerHTML">' in answer.content.decode()) == is_open
 
-    @pytest.mark.parametrize(("looks_at", "opens"), [("/", True), (f"/c/{uuid.uuid4()}/", False)])
+    @pytest.mark.parametrize(("looks_at", "opens"), [("/", True), (f"/c/{uuid.UUID(int=7)}/", False)])
     def test_undo_opens_it_again_where_the_person_still_sees_the_new_chat(
         self, post: Post, conversation: Conversation, looks_at: str, opens: bool
     ) -> None:

@@ -126,6 +126,18 @@ class TestDays:
 
 
 class TestPaging:
+    @pytest.mark.parametrize(
+        ("listed", "shown"),
+        [("", 2), ("0", 2), ("2", 2), ("3", 4), ("7", 6), ("-1", 2), ("99999", 6), ("9" * 99, 2), ("²", 2)],
+    )
+    def test_a_page_that_had_more_gets_as_much_again(
+        self, alice_client: Client, alice: User, settings: Settings, listed: str, shown: int
+    ) -> None:
+        settings.CONVERSATIONS_PER_PAGE = 2
+        make_conversations(alice, 6)
+        html = alice_client.get("/conversations/", headers={**HTMX, "X-Listed": listed.encode().decode("latin1")})
+        assert len(ids(html.content.decode())) == shown
+
     def pages(self, client: Client) -> list[str]:
         found, url = [], "/conversations/"
         while url:
@@ -194,10 +206,10 @@ class TestPaging:
             "_",
             "2026-01-01T00:00:00+00:00",
             "2026-01-01T00:00:00+00:00_x",
-            f"2026-01-01T00:00:00_{uuid.uuid4()}",
-            f"2026-13-01T00:00:00+00:00_{uuid.uuid4()}",
-            f"0001-01-01T00:00:00+14:00_{uuid.uuid4()}",
-            f"9999-12-31T23:59:59-12:00_{uuid.uuid4()}",
+            f"2026-01-01T00:00:00_{uuid.UUID(int=7)}",
+            f"2026-13-01T00:00:00+00:00_{uuid.UUID(int=7)}",
+            f"0001-01-01T00:00:00+14:00_{uuid.UUID(int=7)}",
+            f"9999-12-31T23:59:59-12:00_{uuid.UUID(int=7)}",
         ],
     )
     def test_a_cursor_that_is_none_is_404(self, alice_client: Client, after: str) -> None:

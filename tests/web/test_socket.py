@@ -290,10 +290,12 @@ class TestComingBack:
     ) -> None:
         last = conversation.head_id
         newer = [await database_sync_to_async(make_turn)(conversation, f"Question {n}") for n in range(3)]
-        tab = await open_tab(alice_client, page=f'<main><div id="turns"><article id="t{last}"></article></div></main>')
+        tab = await open_tab(
+            alice_client, page=f'<main><div id="turns-{conversation.pk}"><article id="t{last}"></article></div></main>'
+        )
         await tab.say(type="look", conversation=str(conversation.pk), last=last)
         await tab.frame()
-        shown = re.findall(r'<article[^>]* id="t(\d+)"', tab.page.part("turns"))
+        shown = re.findall(r'<article[^>]* id="t(\d+)"', tab.page.part(f"turns-{conversation.pk}"))
         assert [int(pk) for pk in shown] == [last, *(turn.pk for turn in newer)]
         assert not tab.page.missed
 
@@ -304,10 +306,10 @@ class TestComingBack:
         older = await database_sync_to_async(make_turn)(conversation, "Why?")
         again = await database_sync_to_async(make_turn)(conversation, "Why?", parent=first)
         articles = "".join(f'<article id="t{turn.pk}"></article>' for turn in (first, older))
-        tab = await open_tab(alice_client, page=f'<main><div id="turns">{articles}</div></main>')
+        tab = await open_tab(alice_client, page=f'<main><div id="turns-{conversation.pk}">{articles}</div></main>')
         await tab.say(type="look", conversation=str(conversation.pk), last=older.pk)
         await tab.frame()
-        shown = re.findall(r'<article[^>]* id="t(\d+)"', tab.page.part("turns"))
+        shown = re.findall(r'<article[^>]* id="t(\d+)"', tab.page.part(f"turns-{conversation.pk}"))
         assert [int(pk) for pk in shown] == [first.pk, again.pk]
 
     async def test_a_page_that_is_too_old_gets_no_gap(
@@ -361,25 +363,25 @@ class TestTold:
     async def test_a_turn_asked_in_another_tab_appears_at_the_end(
         self, alice_client: Client, open_tab: Open, alice: User, conversation: Conversation, running: Turn
     ) -> None:
-        tab = await open_tab(alice_client, page='<main><div id="turns"></div></main>')
+        tab = await open_tab(alice_client, page=f'<main><div id="turns-{conversation.pk}"></div></main>')
         await tab.say(type="look", conversation=str(conversation.pk))
         await tab.has_heard()
         await notices.turn_added(alice.pk, conversation.pk, running.pk, "another")
         await tab.frame()
-        assert f'data-live="{running.pk}"' in tab.page.part("turns")
+        assert f'data-live="{running.pk}"' in tab.page.part(f"turns-{conversation.pk}")
         assert not tab.page.missed
 
     async def test_a_version_takes_the_place_of_the_one_before(
         self, alice_client: Client, open_tab: Open, alice: User, conversation: Conversation, running: Turn
     ) -> None:
         again = await database_sync_to_async(make_turn)(conversation, "Why?", parent=running.parent)
-        page = f'<main><div id="turns"><article id="t{running.parent_id}"></article><article id="t{running.pk}"></article></div></main>'
+        page = f'<main><div id="turns-{conversation.pk}"><article id="t{running.parent_id}"></article><article id="t{running.pk}"></article></div></main>'
         tab = await open_tab(alice_client, page=page)
         await tab.say(type="look", conversation=str(conversation.pk))
         await tab.has_heard()
         await notices.turn_added(alice.pk, conversation.pk, again.pk, "another")
         await tab.frame()
-        assert re.findall(r'<article[^>]* id="(t\d+)"', tab.page.part("turns")) == [
+        assert re.findall(r'<article[^>]* id="(t\d+)"', tab.page.part(f"turns-{conversation.pk}")) == [
             f"t{running.parent_id}",
             f"t{again.pk}",
         ]
@@ -410,10 +412,11 @@ class TestTold:
     async def test_a_list_that_changed_is_asked_for_again(
         self, alice_client: Client, open_tab: Open, alice: User
     ) -> None:
-        tab = await open_tab(alice_client, page='<main><nav id="conversations">old</nav></main>')
+        tab = await open_tab(alice_client, page='<main><nav id="conversations">old</nav><div id="errand"></div></main>')
         await notices.list_changed(alice.pk, "another")
         await tab.frame()
-        assert 'hx-get="/conversations/"' in tab.page.part("conversations")
+        assert 'hx-get="/conversations/" hx-target="#conversations"' in tab.page.part("errand")
+        assert "old" in tab.page.part("conversations")
 
     async def test_nobody_else_is_told(
         self, bob_client: Client, open_tab: Open, alice: User, conversation: Conversation, running: Turn

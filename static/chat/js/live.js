@@ -9,7 +9,7 @@ const LONGEST_PAUSE = 30_000;
 const SWAP = /<\w[^>]*\shx-swap-oob="([^"]*)"[^>]*>/g;
 const TARGET = /#([\w-]+)/;
 const ID = /\sid="([\w-]+)/;
-const PART_OF_A_TURN = /^[rt]\d/;
+const PART_OF_A_CONVERSATION = /^([rt]\d|turns-)/;
 const SHOW_LOSS_AFTER = 1_000;
 const STEADY_AFTER = 5_000;
 
@@ -72,13 +72,13 @@ function opened(event) {
 /** The turn that this page ends with; 0 while its own next one is on the way. */
 function lastTurn() {
   if (document.querySelector("#main .htmx-request")) return 0;
-  return Number(document.querySelector("#turns > .turn:last-of-type")?.id.slice(1) ?? 0);
+  return Number(document.querySelector("[data-turns] > .turn:last-of-type")?.id.slice(1) ?? 0);
 }
 
 /** A frame on its way while the person went to another conversation: all its places have left the page. */
 function isForAnother(frame) {
   const targets = Array.from(frame.matchAll(SWAP), ([tag, how]) => (TARGET.exec(how) ?? ID.exec(tag))?.[1]);
-  return targets.length > 0 && targets.every((id) => PART_OF_A_TURN.test(id) && !byId(id));
+  return targets.length > 0 && targets.every((id) => PART_OF_A_CONVERSATION.test(id) && !byId(id));
 }
 
 function acknowledge() {

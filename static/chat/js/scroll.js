@@ -88,7 +88,7 @@ document.addEventListener("htmx:afterSwap", () => {
 
 // A question was taken: it rises to the top of the view, its answer grows under it.
 document.addEventListener("asked", () => {
-  byId("turns")?.setAttribute("data-asked", "");
+  document.querySelector("[data-turns]")?.setAttribute("data-asked", "");
   if (scroller) scroller.following = true;
 });
 
