@@ -58,25 +58,42 @@ def _thoughts(talk: Talk) -> list[str]:
 def _pieces(talk: Talk, asked: Asked, bench: Bench) -> list[Piece]:
     if titles.ASKED.search(talk.instructions):
         return [Speech(_title(talk))]
-    listed = mcp.listings(talk, asked.host)
-    wanted = calls.wanted_calls(talk) if not (talk.outputs or talk.approvals) else None
-    done = wanted or tools.use(talk, asked, bench)
-    return [*listed, *(done or _said(talk, asked.body))]
-
-
-def _said(talk: Talk, body: Json) -> list[Piece]:
-    """An answer in words."""
-    language = _language(talk)
-    reply = Reply(calls.tell_outputs(talk.outputs)) if talk.outputs else _reply(talk, language)
-    shape = (body.get("text") or {}).get("format") or {}
+    pieces = _done(talk, asked, bench)
+    shape = (asked.body.get("text") or {}).get("format") or {}
     if shape.get("type") in ("json_object", "json_schema"):
-        return [Speech(_as_json(shape, talk.question, reply.text))]
-    return [Speech(closed(reply.text, reply.closing, language))]
+        said = pieces or [Speech(_words(talk).text)]
+        pieces = [_as_json(shape, piece, talk) if isinstance(piece, Speech) else piece for piece in said]
+    return [*mcp.listings(talk, asked.host), *(pieces or [_said(talk)])]
 
 
-def closed(text: str, closing: str | None, language: str) -> str:
-    """The text with the line under it that says who wrote it."""
-    return f"{text}\n\n*{phrase(closing, language)}*" if closing else text
+def _done(talk: Talk, asked: Asked, bench: Bench) -> list[Piece] | None:
+    """What a tool does for the question, or else for want of a better one because the request demands it."""
+    if talk.approvals:
+        return mcp.after_approval(talk.approvals, talk.tools, asked.host)
+    if talk.outputs:
+        return None
+    for is_forced in (False, True) if calls.must_call(talk.tool_choice) else (False,):
+        wanted: list[Piece] = [*calls.wanted_calls(talk, is_forced=is_forced)]
+        if done := wanted or tools.use(talk, asked, bench, is_forced=is_forced):
+            return done
+    return None
+
+
+def _words(talk: Talk) -> Reply:
+    return Reply(calls.tell_outputs(talk.outputs)) if talk.outputs else _reply(talk, _language(talk))
+
+
+def _said(talk: Talk) -> Speech:
+    """An answer in words, and under it the line that says who wrote it."""
+    reply = _words(talk)
+    return Speech(f"{reply.text}\n\n*{phrase(reply.closing, _language(talk))}*" if reply.closing else reply.text)
+
+
+def _as_json(shape: Json, speech: Speech, talk: Talk) -> Speech:
+    """The same in the JSON that was asked for."""
+    source = schemas.Source(talk.question, speech.text)
+    filled = schemas.fill(shape["schema"], source) if shape["type"] == "json_schema" else {"answer": speech.text}
+    return Speech(json.dumps(filled, ensure_ascii=False))
 
 
 def _language(talk: Talk) -> str:
@@ -370,13 +387,6 @@ def _quoted(text: str) -> str:
 def _excerpt(text: str, characters: int) -> str:
     text = escaped(text)
     return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"
-
-
-def _as_json(shape: Json, question: str, text: str) -> str:
-    """The answer in the JSON that was asked for."""
-    source = schemas.Source(question, text)
-    filled = schemas.fill(shape["schema"], source) if shape["type"] == "json_schema" else {"answer": text}
-    return json.dumps(filled, ensure_ascii=False)
 
 
 def _count(body: Json, talk: Talk) -> int:

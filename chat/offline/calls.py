@@ -42,13 +42,13 @@ _PLACE = re.compile(
 _QUOTED = re.compile(r"[\"“„«「']([^\"”“»」']{1,200})[\"”“»」']")
 
 
-def wanted_calls(talk: Talk) -> list[Call]:
-    """The calls that the question asks for, or that `tool_choice` demands; none when none is meant."""
+def wanted_calls(talk: Talk, *, is_forced: bool) -> list[Call]:
+    """The calls that the question asks for; with `is_forced` one at least, where there is a function."""
     functions = [tool for tool in allowed(talk.tools, talk.tool_choice) if tool["type"] == "function"]
     if not functions:
         return []
     chosen = meant(talk.question, functions)
-    if not chosen and must_call(talk.tool_choice):
+    if not chosen and is_forced:
         chosen = functions[:1]
     asked = [Call(tool["name"], text) for tool in chosen for text in _arguments(talk.question, tool)]
     return asked[: MAX_CALLS if talk.parallel else 1]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from . import schemas
-from .calls import meant, must_call
+from .calls import meant
 from .mcp_server import CATALOGUE, PATH, ToolFailed, run
 from .pieces import Piece, Speech, Stage
 from .store import new_id
@@ -141,7 +141,7 @@ def work(talk: Talk, tool: Json, host: str, *, is_forced: bool) -> list[Piece] |
     """Ask for approval, or call at once where none is needed; None when no tool is meant."""
     tools = _tools(tool) if _is_own(tool, host) else []
     chosen = meant(talk.question, tools)
-    if not chosen and is_forced and must_call(talk.tool_choice):
+    if not chosen and is_forced:
         name = talk.tool_choice.get("name") if isinstance(talk.tool_choice, dict) else None
         chosen = [entry for entry in tools if name in (None, entry["name"])]
     if not chosen:

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 
 from . import drawing, mcp, recipes
 from .bench import Bench
-from .calls import allowed, must_call
+from .calls import allowed
 from .intake import Asked
 from .pieces import Piece
 from .talk import Talk
-from .wires import Wire, bad_value
+from .wires import Json, Wire, bad_value
 
 IMAGE_HEADER = "x-ms-oai-image-generation-deployment"
 
@@ -32,30 +32,21 @@ def check(asked: Asked, bench: Bench, wire: Wire, headers: Mapping[str, str]) ->
                 raise bad_value("stream", text, "unsupported_parameter")
 
 
-def use(talk: Talk, asked: Asked, bench: Bench) -> list[Piece] | None:
+def use(talk: Talk, asked: Asked, bench: Bench, *, is_forced: bool) -> list[Piece] | None:
     """Everything that a tool does for this question, and what is said about it; None when none is meant."""
-    if talk.approvals:
-        return mcp.after_approval(talk.approvals, talk.tools, asked.host)
-    if talk.outputs:
-        return None
-    chosen = [tool for tool in allowed(talk.tools, talk.tool_choice) if tool["type"] in _KINDS]
-    is_forced = must_call(talk.tool_choice)
-    for forced in (False, True) if is_forced else (False,):
-        for tool in chosen:
-            pieces = _used(talk, tool, asked, bench, is_forced=forced)
-            if pieces is not None:
-                return pieces
+    for tool in allowed(talk.tools, talk.tool_choice):
+        pieces = _used(talk, tool, asked, bench, is_forced=is_forced)
+        if pieces is not None:
+            return pieces
     return None
 
 
-_KINDS = ("code_interpreter", "image_generation", "mcp")
-
-
-def _used(talk: Talk, tool: dict[str, object], asked: Asked, bench: Bench, *, is_forced: bool) -> list[Piece] | None:
+def _used(talk: Talk, tool: Json, asked: Asked, bench: Bench, *, is_forced: bool) -> list[Piece] | None:
     match tool["type"]:
         case "code_interpreter":
             return recipes.work(talk, tool, asked.body, bench, is_forced=is_forced)
         case "image_generation":
             return drawing.draw(talk, tool, is_forced=is_forced)
-        case _:
+        case "mcp":
             return mcp.work(talk, tool, asked.host, is_forced=is_forced)
+    return None

@@ -100,6 +100,17 @@ def test_a_json_object_is_answered_with_one(client: OpenAI) -> None:
     assert json.loads(response.output_text) == {"answer": "JSON, please"}
 
 
+def test_what_is_said_beside_a_tool_is_json_too(client: OpenAI) -> None:
+    response = client.responses.parse(
+        model="gpt-4o",
+        input="solve 2x = 6",
+        tools=[{"type": "code_interpreter", "container": {"type": "auto"}}],
+        text_format=CalendarEvent,
+    )
+    assert [item.type for item in response.output] == ["code_interpreter_call", "message"]
+    assert response.output_parsed
+
+
 def test_a_loose_schema_is_not_called_strict(client: OpenAI) -> None:
     loose = {"type": "object", "properties": {"a": {"type": "string"}}, "required": []}
     shape: Any = {"format": {"type": "json_schema", "name": "loose", "schema": loose, "strict": True}}
