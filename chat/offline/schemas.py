@@ -246,7 +246,7 @@ class _Filler:
         step = float(given) if _is_number(given) and given > 0 else None
         if not low <= value <= high or (step is not None and math.remainder(value, step)):
             value = low if low > 0 else high if high < 0 else 0.0
-            value = value if step is None else _rounded_up(value, step)
+            value = value if step is None else _inwards(value, step)
         if not low <= value <= high:
             raise Impossible("no number fits")
         return int(value) if kind == "integer" or value.is_integer() else value
@@ -291,9 +291,10 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
 
 
-def _rounded_up(value: float, step: float) -> float:
+def _inwards(bound: float, step: float) -> float:
+    """The multiple of `step` next to a bound: above a lowest value, below a highest one, which is negative."""
     try:
-        return math.ceil(value / step) * step
+        return (math.ceil(bound / step) if bound > 0 else math.floor(bound / step)) * step
     except OverflowError as error:
         raise Impossible("no number fits") from error
 
