@@ -35,7 +35,7 @@ KNOWN_EXTRAS = {
 REQUIRED_BY_OPEN_RESPONSES = """id object created_at completed_at status incomplete_details model previous_response_id
     instructions output error tools tool_choice truncation parallel_tool_calls text top_p presence_penalty
     frequency_penalty top_logprobs temperature reasoning usage max_output_tokens max_tool_calls store background
-    service_tier metadata safety_identifier prompt_cache_key""".split()  # noqa: SIM905
+    service_tier metadata safety_identifier prompt_cache_key user""".split()  # noqa: SIM905
 TERMINAL = ("response.completed", "response.incomplete", "response.failed", "error")
 
 
