@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.house.browsing import Browser
 from tests.house.serving import Server
 from tests.journeys.tab import PROSE, Tab, prose
 
@@ -43,6 +44,14 @@ def make_conversation(server: Server, turns: int) -> str:
     done = server.manage("shell", "--no-imports", "-c", code)
     assert done.returncode == 0, done.stderr
     return f"/c/{pk}/"
+
+
+MAKE_TALKS = """
+from chat.models import Conversation, User
+owner = User.objects.get(username="collector")
+for number in range(90):
+    Conversation.objects.create(owner=owner, title=f"Talk {number}")
+"""
 
 
 def top_of(page: Page, turn_id: str) -> float:
@@ -149,3 +158,28 @@ def test_hostile_markup_in_an_answer_does_nothing(tab: Tab) -> None:
     expect(tab.answer).to_contain_text("end")
     assert tab.answer.locator("script, svg, img, [onerror], [onload], a[href^=javascript]").count() == 0
     assert tab.page.evaluate("window.broken") is None
+
+
+def test_a_scrolled_list_stays_where_it_is_while_conversations_come_and_go(server: Server, browser: Browser) -> None:
+    first = Tab.enter(browser.page(), server.signin_link("collector"))
+    assert server.manage("shell", "--no-imports", "-v0", "-c", MAKE_TALKS).returncode == 0
+    second = Tab(first.page.context.new_page())
+    for tab in (first, second):
+        tab.page.goto(server.url)
+        lines = tab.page.locator(".conversation-item")
+        expect(lines).to_have_count(40)
+        lines.last.scroll_into_view_if_needed()
+        expect(lines).to_have_count(80)
+        line = tab.page.locator(".conversation-item", has_text="Talk 20")
+        line.evaluate("line => line.scrollIntoView({ block: 'center' })")
+    first.choose(str(line.get_attribute("id")).removeprefix("c-"), "Delete")
+    for tab in (first, second):
+        expect(tab.page.locator(".conversation-item", has_text="Talk 20")).to_have_count(0)
+        expect(tab.page.locator(".conversation-item", has_text="Talk 18")).to_be_in_viewport()
+        expect(tab.page.locator(".conversation-item")).to_have_count(80)
+    # One that goes on moves up, in the other tab as well.
+    first.page.locator(".conversation-item", has_text="Talk 18").get_by_role("link").click()
+    expect(first.title).to_have_text("Talk 18")
+    first.ask("repeat after me: once more")
+    for tab in (first, second):
+        expect(tab.page.locator(".conversation-item").first).to_contain_text("Talk 18")

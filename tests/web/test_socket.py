@@ -371,6 +371,17 @@ class TestTold:
         assert f'data-live="{running.pk}"' in tab.page.part(f"turns-{conversation.pk}")
         assert not tab.page.missed
 
+    async def test_one_that_comes_after_the_person_went_on_finds_no_place_there(
+        self, alice_client: Client, open_tab: Open, alice: User, conversation: Conversation, running: Turn
+    ) -> None:
+        tab = await open_tab(alice_client, page=f'<main><div id="turns-{uuid.uuid4()}">elsewhere</div></main>')
+        await tab.say(type="look", conversation=str(conversation.pk))
+        await tab.has_heard()
+        await notices.turn_added(alice.pk, conversation.pk, running.pk, "another")
+        await tab.frame()
+        assert [missed.split("#")[-1] for missed in tab.page.missed] == [f"turns-{conversation.pk}"]
+        assert f"t{running.pk}" not in tab.page.root.html()
+
     async def test_a_version_takes_the_place_of_the_one_before(
         self, alice_client: Client, open_tab: Open, alice: User, conversation: Conversation, running: Turn
     ) -> None:
