@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from chat.offline.transport import OfflineTransport
 from chat.responses.client import Page
 from chat.responses.errors import BadStream, ConnectionLost, NotFound, RateLimited, TimedOut
 from tests.responses.asking import BODY, RESPONSE, client_for, collect, page, scripted
@@ -368,3 +369,44 @@ async def test_an_id_that_no_address_can_hold_is_an_answer_and_no_crash() -> Non
     with pytest.raises(NotFound):
         await client.retrieve("x" * 100_000)
     assert script.asked == 3
+
+
+# All of it at once
+
+
+@pytest.mark.seed("S1-12", "S1-13", "S1-15", "S1-19", "S1-25")
+async def test_each_operation_finds_its_answer_in_the_engine(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    async with httpx.AsyncClient(transport=OfflineTransport()) as http:
+        client = client_for("http://offline/v1/", http, "offline", key=None)
+        queued = await client.create({"model": "embedded", "input": "Hello", "background": True})
+        assert (await client.wait(queued["id"]))["status"] == "completed"
+        async with client.resume(queued["id"]) as events:
+            assert [event.type async for event in events][-1] == "response.completed"
+        items = await client.input_items_page(queued["id"], limit=1, order="asc")
+        assert items.entries == await client.input_items(queued["id"])
+        assert await client.input_tokens({"model": "embedded", "input": "Hello there"}) > 0
+        assert (await client.compact({"model": "embedded", "input": "Hello there"}))["output"]
+
+        files = [await client.upload_file(path, f"{name}.csv", "text/csv") for name in "abc"]
+        assert sorted([file["id"] async for file in client.files(limit=1)]) == sorted(file["id"] for file in files)
+        assert await client.download_file(files[0]["id"], tmp_path / "down", 100) == 8
+        assert (tmp_path / "down").read_text() == "a,b\n1,2\n"
+
+        container = await client.create_container("sums", file_ids=[files[0]["id"]], idle_minutes=20)
+        assert container["id"] in [found["id"] async for found in client.containers()]
+        put = await client.upload_container_file(container["id"], path, "put.csv", "text/csv")
+        copied = await client.copy_to_container(container["id"], files[1]["id"])
+        found = [file["id"] async for file in client.container_files(container["id"], limit=1)]
+        assert {put["id"], copied["id"]} < set(found)
+        assert len(found) == 3
+        assert await client.download_container_file(container["id"], put["id"], tmp_path / "down", 100) == 8
+        with pytest.raises(NotFound):
+            await client.download_file(put["id"], tmp_path / "down", 100)
+        await client.delete_container_file(container["id"], put["id"])
+        with pytest.raises(NotFound):
+            await client.retrieve_container_file(container["id"], put["id"])
+        await client.delete_container(container["id"])
+        with pytest.raises(NotFound):
+            await client.retrieve_container(container["id"])
