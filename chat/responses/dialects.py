@@ -59,6 +59,7 @@ class Dialect:
     # Tools
     tools: bool = True  # functions
     tool_choice_required: bool = False
+    tool_choice_named: bool = True  # tool_choice may name a function
     mcp: bool = False
     code_interpreter: bool = False
     containers: bool = False  # what the code interpreter wrote can be fetched
@@ -68,6 +69,7 @@ class Dialect:
     web_search: bool = False
     file_search: bool = False
     json_schema: bool = False
+    json_schema_parameter: str = "text"  # "text" | "response_format", as Chat Completions has it
 
     # Requests
     reasoning_effort: bool = True  # reasoning: {"effort"}
@@ -78,6 +80,7 @@ class Dialect:
     # The wire
     sequence_numbers: bool = False
     sends_done: bool = False
+    marks_cut: bool = True  # an answer that reached its limit is `incomplete`, not `completed`
     event_names: bool = True  # frames carry an `event:` line; nobody should need it
     keeps_assistant_ids: bool = True  # assistant messages in the input carry `id` and `status`
     input_item_types: tuple[str, ...] = ()  # those it accepts; empty: all
@@ -111,6 +114,7 @@ _KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", str: "a
 _CHOICES: dict[str, tuple[str, ...]] = {
     "auth_header": ("bearer", "api-key"),
     "file_purpose": ("assistants", "user_data"),
+    "json_schema_parameter": ("text", "response_format"),
 }
 OVERRIDABLE = tuple(field.name for field in fields(Dialect) if field.name not in {"label", "default_base_url"})
 
@@ -150,6 +154,7 @@ CAPABILITY_WORDS: dict[str, dict[str, str]] = {
     "Tools": {
         "tools": "calls functions",
         "tool_choice_required": "can be made to call one",
+        "tool_choice_named": "can be made to call a certain one",
         "mcp": "remote tools (MCP)",
         "code_interpreter": "code interpreter",
         "containers": "files of the code interpreter can be fetched",
@@ -159,6 +164,7 @@ CAPABILITY_WORDS: dict[str, dict[str, str]] = {
         "web_search": "web search",
         "file_search": "file search",
         "json_schema": "answers in a JSON schema",
+        "json_schema_parameter": "where the schema stands",
     },
     "Requests": {
         "reasoning_effort": "reasoning effort",
@@ -169,6 +175,7 @@ CAPABILITY_WORDS: dict[str, dict[str, str]] = {
     "Wire": {
         "sequence_numbers": "numbers its events",
         "sends_done": "ends streams with [DONE]",
+        "marks_cut": "says when an answer was cut",
         "event_names": "names events in the frame",
         "keeps_assistant_ids": "assistant messages carry id and status",
         "input_item_types": "input items that it accepts",
@@ -261,6 +268,7 @@ DIALECTS: dict[str, Dialect] = {
         image_url=True,
         reasoning_summary=False,
         routing=True,
+        marks_cut=False,
         sends_done=True,
         event_names=False,
     ),
@@ -269,6 +277,7 @@ DIALECTS: dict[str, Dialect] = {
         default_base_url="http://127.0.0.1:11434/v1/",
         json_schema=True,
         reasoning_summary=False,
+        marks_cut=False,
         parameters=("instructions", "tools", "temperature", "top_p", "max_output_tokens", "reasoning", "text"),
         sequence_numbers=True,
         input_item_types=(*PLAIN_ITEMS, "web_search_call"),
@@ -281,9 +290,15 @@ DIALECTS: dict[str, Dialect] = {
         sequence_numbers=True,
     ),
     "llamacpp": Dialect(
-        "llama.cpp",
+        "llama.cpp",  # as its server of 2026-10 answered, SmolLM2 in it
         default_base_url="http://127.0.0.1:8080/v1/",
         image_url=True,
+        count_tokens=True,
+        tool_choice_required=True,
+        tool_choice_named=False,
+        json_schema=True,
+        json_schema_parameter="response_format",
+        marks_cut=False,
         reasoning_effort=False,
         reasoning_summary=False,
         input_item_types=PLAIN_ITEMS,

@@ -94,6 +94,8 @@ def _fit_tools(body: Json, dialect: Dialect, notes: list[str]) -> bool:
         capability = _TOOLS.get(str(tool.get("type")))
         if capability and not getattr(dialect, capability):
             raise _unsupported(dialect, "tools", f"does not offer {_TOOL_NAMES[capability]}")
+    if not dialect.tool_choice_named:
+        _choose_by_leaving_one(body, tools)
     if body.get("tool_choice") == "required" and not dialect.tool_choice_required:
         del body["tool_choice"]
         notes.append(f"{dialect.label} cannot be made to call a tool: tool_choice was left out.")
@@ -104,11 +106,30 @@ def _fit_tools(body: Json, dialect: Dialect, notes: list[str]) -> bool:
     return True
 
 
+def _choose_by_leaving_one(body: Json, tools: list[Json]) -> None:
+    """Where `tool_choice` cannot name a function: offer that one alone, and ask for a call."""
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict) and choice.get("type") == "function":
+        chosen = [tool for tool in tools if tool.get("type") == "function" and tool.get("name") == choice.get("name")]
+        if chosen:
+            body |= {"tools": chosen, "tool_choice": "required"}
+
+
 def _fit_format(body: Json, dialect: Dialect) -> None:
     text = body.get("text")
     wanted = text.get("format") if isinstance(text, dict) else None
-    if isinstance(wanted, dict) and wanted.get("type") == "json_schema" and not dialect.json_schema:
+    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
+        return
+    if not dialect.json_schema:
         raise _unsupported(dialect, "text.format", "cannot answer in a given JSON schema")
+    if dialect.json_schema_parameter == "response_format":
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {key: value for key, value in wanted.items() if key != "type"},
+        }
+        body["text"] = {key: value for key, value in body["text"].items() if key != "format"}
+        if not body["text"]:
+            del body["text"]
 
 
 def _fit_reasoning(body: Json, dialect: Dialect, notes: list[str]) -> None:

@@ -91,6 +91,7 @@ class Job:
     files_renewed: bool = False
     echoes_reasoning: bool = True
     is_kept_upstream: bool = True
+    most_tokens: int | None = None  # that were asked for
     is_stored: bool = False
 
 
@@ -310,6 +311,7 @@ async def _stream(job: Job, live: LiveTurn, plan: history.Plan) -> None:
     """One request. Each event goes into the draft; tabs and writer are told that there is something new."""
     assert job.client is not None
     body = await _body(job, plan)
+    job.most_tokens = body.get("max_output_tokens")
     job.is_kept_upstream = bool(body.get("store", True))
     await in_db(_note_request, job.response.pk, plan, job.is_kept_upstream)
     async with job.client.stream(body) as events:
@@ -388,6 +390,8 @@ async def _fetch_once(job: Job, live: LiveTurn) -> None:
 
 def _outcome(job: Job) -> Outcome:
     draft = job.live.draft
+    if draft.status == "completed" and not job.dialect.marks_cut and _reached_limit(job):
+        draft.status, draft.incomplete_reason = "incomplete", "max_output_tokens"
     match draft.status if draft.is_terminal else "interrupted":
         case "completed":
             return Outcome(Status.COMPLETED, request_id=job.request_id)
@@ -406,6 +410,12 @@ def _outcome(job: Job) -> Outcome:
         case _:
             logger.warning("response %s: the stream ended early (request id %s)", job.response.pk, job.request_id)
             return Outcome(Status.INTERRUPTED, {"code": "stream_ended"}, job.request_id)
+
+
+def _reached_limit(job: Job) -> bool:
+    """Whether the answer used all the tokens that it might: local servers call it completed all the same."""
+    used = (job.live.draft.usage or {}).get("output_tokens")
+    return isinstance(used, int) and isinstance(job.most_tokens, int) and used >= job.most_tokens
 
 
 def _failure(pk: int, error: ResponsesError | FileRefused) -> Outcome:

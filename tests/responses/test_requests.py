@@ -170,6 +170,30 @@ def test_a_gateway_gets_its_routing_and_others_do_not() -> None:
     assert "provider" not in fit(body, DIALECTS["azure"]).body
 
 
+def test_a_schema_goes_where_the_server_reads_it() -> None:
+    wanted = {"type": "json_schema", "name": "city", "schema": {"type": "object"}, "strict": True}
+    body = {"input": "Hi", "text": {"format": wanted, "verbosity": "low"}}
+    fitted = fit(body, DIALECTS["llamacpp"]).body
+    assert fitted["text"] == {"verbosity": "low"}
+    assert fitted["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "city", "schema": {"type": "object"}, "strict": True},
+    }
+    assert "text" not in fit({"input": "Hi", "text": {"format": wanted}}, DIALECTS["llamacpp"]).body
+    assert fit(body, DIALECTS["openai"]).body == body
+
+
+@pytest.mark.seed("S2-13")
+def test_a_function_that_cannot_be_named_is_the_only_one_offered() -> None:
+    tools = [{"type": "function", "name": name} for name in ("a", "b")]
+    body = {"input": "Hi", "tools": tools, "tool_choice": {"type": "function", "name": "b"}}
+    fitted = fit(body, DIALECTS["llamacpp"]).body
+    assert (fitted["tools"], fitted["tool_choice"]) == ([tools[1]], "required")
+    assert fit(body, DIALECTS["azure"]).body == body
+    unknown = {**body, "tool_choice": {"type": "function", "name": "c"}}
+    assert fit(unknown, DIALECTS["llamacpp"]).body == unknown, "the server has to say that there is none"
+
+
 def test_items_that_a_server_refuses_stay_at_home() -> None:
     kept = {"type": "message", "role": "user", "content": "Hi"}
     body = {"input": [{"type": "code_interpreter_call", "id": "ci_1"}, {"type": "reasoning", "summary": []}, kept]}

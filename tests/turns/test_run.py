@@ -177,6 +177,23 @@ async def test_a_refused_key_gives_a_sentence_and_a_log_line(
     assert "sk-test" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("dialect", "most", "is_cut"), [("llamacpp", 11, True), ("llamacpp", 12, False), ("azure", 11, False)]
+)
+async def test_an_answer_that_was_cut_says_so_even_where_the_server_does_not(
+    upstream: Script, put: Put, dialect: str, most: int, is_cut: bool
+) -> None:
+    """llama.cpp and Ollama call an answer completed that reached its limit; the others say `incomplete`."""
+    upstream(Reply(events=text_events(["One."])), dialect=dialect)
+    asked = await stored(put)
+    await Deployment.objects.filter(pk=asked.turn.deployment_id).aupdate(parameters={"max_output_tokens": most})
+    response = await answer(asked)
+    assert response.output_tokens == 11
+    assert response.status == (Status.INCOMPLETE if is_cut else Status.COMPLETED)
+    if is_cut:
+        assert "length limit" in response.error["message"]
+
+
 FOUND = {"violence": {"filtered": True, "severity": "medium"}, "hate": {"filtered": False, "severity": "safe"}}
 
 
