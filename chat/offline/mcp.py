@@ -40,7 +40,8 @@ class Listing:
         yield stage.added(item)
         yield stage.event("mcp_list_tools.in_progress", item)
         yield stage.event(f"mcp_list_tools.{'failed' if self.error else 'completed'}", item)
-        yield stage.done({**item, "tools": list(self.tools), "error": self.error})
+        # Where all is well there is no `error`, not even null: strict readers of other makers refuse that.
+        yield stage.done({**item, "tools": list(self.tools), **({"error": self.error} if self.error else {})})
 
 
 @dataclass(frozen=True)
