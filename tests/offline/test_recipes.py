@@ -204,6 +204,22 @@ async def test_an_expired_container_cannot_be_asked_for(engine: Engine, ask: Ask
     assert calls_of(again)[0]["container_id"] != made["id"]
 
 
+async def test_a_file_that_has_expired_is_gone_everywhere(engine: Engine) -> None:
+    form = {"purpose": "assistants", "expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    upload = await engine.http.post("files", data=form, files={"file": ("a.csv", b"a,b\n1,2\n")})
+    file_id = upload.json()["id"]
+    tool = {"type": "code_interpreter", "container": {"type": "auto", "file_ids": [file_id]}}
+    ask = {"model": "any", "input": "analyse the data", "tools": [tool]}
+    assert (await engine.http.post("responses", json=ask)).status_code == 200
+    stored = engine.app.store.files[file_id]
+    assert stored.expires_at
+    stored.expires_at -= 3600
+    assert (await engine.http.get("files")).json()["data"] == []
+    assert (await engine.http.get(f"files/{file_id}")).status_code == 404
+    assert (await engine.http.post("responses", json=ask)).status_code == 404
+    assert (await engine.http.post("containers", json={"name": "a", "file_ids": [file_id]})).status_code == 400
+
+
 @pytest.mark.parametrize(
     "body",
     [
