@@ -282,9 +282,11 @@ def event_from_frame(frame: ServerSentEvent) -> Event | None:
 
     Raises BadStream for JSON that does not parse: a piece of the answer is missing, and nobody would see it.
     """
-    data = frame.data.strip()
+    data = frame.data
     if data[:1] != "{":
-        return None
+        data = data.lstrip()
+        if data[:1] != "{":
+            return None
     try:
         value = decode_json(data)
     except ValueError as error:
@@ -316,16 +318,16 @@ def decode_json(text: str) -> Any:
     """
     if len(text) > MAX_VALUES and text.count(",") > MAX_VALUES:
         raise ValueError(f"more than {MAX_VALUES} values")
-    text = text.strip(" \t\r\n")
     try:
-        value, end = _DECODER.raw_decode(text)
+        value, end = _DECODER.raw_decode(text) if text[:1] == "{" else (_DECODER.decode(text), len(text))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if end != len(text):
+    if end != len(text) and text[end:].strip(" \t\r\n"):
         raise json.JSONDecodeError("Extra data", text, end)
     if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
         raise ValueError("nested too deeply")
-    if "\\u" in text and ("\\u0000" in text or "\\ud" in text or "\\uD" in text):
+    # The first look is for one character alone, for that is cheap.
+    if "\\" in text and ("\\u0000" in text or "\\ud" in text or "\\uD" in text):
         delta = value.get("delta") if isinstance(value, dict) else None
         value = _scrubbed(value)
         if isinstance(delta, str):

@@ -55,6 +55,7 @@ class SSEDecoder:
         self._after_cr = False
         self._partial = bytearray()  # the line that has not ended
         self._event = ""
+        self._event_line, self._event_name = b"event:", ""  # the last one
         self._id = ""
         self._data: list[str] = []
         self._data_size = 0
@@ -68,18 +69,23 @@ class SSEDecoder:
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Frames completed by these bytes. Raises BadStream when the stream goes beyond a limit."""
-        if self._is_between and CR not in data:
-            # Most chunks are one frame of the usual form, and this takes a third of the time.
-            lines = data.split(b"\n")
-            if len(lines) == 4 and lines[0][:7] == b"event: " and lines[1][:6] == b"data: " and not lines[2] + lines[3]:
-                self._bytes_left -= len(data)
-                self._frames_left -= 1
-                if self._bytes_left >= 0 and self._frames_left >= 0 and len(data) <= self._usual_size:
-                    name, value = lines[0][7:].decode("utf-8", "replace"), lines[1][6:].decode("utf-8", "replace")
-                    return [tuple.__new__(ServerSentEvent, (name, value, self._id))]
-                self._bytes_left += len(data)
-                self._frames_left += 1
-        return self._feed(data)
+        if not self._is_between or CR in data or len(data) > self._usual_size:
+            return self._feed(data)
+        # Most chunks are one frame, named as the one before it; seeing that takes a third of the time.
+        lines = data.split(b"\n")
+        if len(lines) == 4 and lines[0] == self._event_line:
+            name, line = self._event_name, lines[1]
+        elif len(lines) == 3:
+            name, line = "", lines[0]
+        else:
+            return self._feed(data)
+        if line[:6] != b"data: " or lines[-1] or lines[-2]:
+            return self._feed(data)
+        self._bytes_left -= len(data)
+        self._frames_left -= 1
+        if self._bytes_left < 0 or self._frames_left < 0:
+            raise self._too_long()
+        return [tuple.__new__(ServerSentEvent, (name, line[6:].decode("utf-8", "replace"), self._id))]
 
     def _feed(self, data: bytes) -> list[ServerSentEvent]:
         if self._after_cr and data:
@@ -129,7 +135,8 @@ class SSEDecoder:
                 raise BadStream(f"an event of the stream larger than {self._limits.frame} bytes")
             self._data.append(value.decode("utf-8", "replace"))
         elif name == b"event":
-            self._event = value.decode("utf-8", "replace")
+            self._event = self._event_name = value.decode("utf-8", "replace")
+            self._event_line = line
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
         elif not name:  # a comment, which keeps the connection alive and may do so for ever
@@ -147,10 +154,13 @@ class SSEDecoder:
     def _count(self, size: int, frames: int) -> None:
         self._bytes_left -= size
         self._frames_left -= frames
+        if self._bytes_left < 0 or self._frames_left < 0:
+            raise self._too_long()
+
+    def _too_long(self) -> BadStream:
         if self._bytes_left < 0:
-            raise BadStream(f"a stream longer than {self._limits.stream} bytes")
-        if self._frames_left < 0:
-            raise BadStream(f"a stream of more than {self._limits.frames} events")
+            return BadStream(f"a stream longer than {self._limits.stream} bytes")
+        return BadStream(f"a stream of more than {self._limits.frames} events")
 
     def _check_lines(self, lines: list[bytes], rest: bytes) -> None:
         first, *others = (*lines, rest)
