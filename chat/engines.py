@@ -23,7 +23,7 @@ from django.db import transaction
 from chat.entra import EntraCredential
 from chat.models import Deployment, Provider
 from chat.offline.transport import OfflineTransport
-from chat.responses.client import Client, Endpoint
+from chat.responses.client import MAX_RETRIES, Client, Endpoint
 from chat.responses.dialects import DIALECTS, Dialect, normalise_base_url
 from chat.responses.errors import ResponsesError
 from chat.responses.transport import open_http
@@ -64,14 +64,14 @@ def dialect_of(provider: Provider) -> Dialect:
     return DIALECTS[provider.dialect].with_overrides(provider.capabilities or {})
 
 
-def client_for(provider: Provider, deployment: Deployment | None = None) -> Client:
+def client_for(provider: Provider, deployment: Deployment | None = None, *, max_retries: int = MAX_RETRIES) -> Client:
     """A client on this event loop's connections. Raises KeyMissing.
 
     With a deployment, the requests also carry what it says in headers: which deployment makes its images.
     """
     dialect = dialect_of(provider)
     if provider.source == Provider.Source.EMBEDDED:
-        return Client(Endpoint(OFFLINE_URL, dialect, None, {}), _http("offline"))
+        return Client(Endpoint(OFFLINE_URL, dialect, None, {}), _http("offline"), max_retries=max_retries)
     endpoint = Endpoint(
         normalise_base_url(dialect, provider.base_url),
         dialect,
@@ -79,7 +79,7 @@ def client_for(provider: Provider, deployment: Deployment | None = None) -> Clie
         headers=_headers(provider, deployment, dialect),
         credential=_credential(provider, dialect) if provider.auth == Provider.Auth.ENTRA else None,
     )
-    return Client(endpoint, _http("network"))
+    return Client(endpoint, _http("network"), max_retries=max_retries)
 
 
 def may_hold_key(name: str) -> bool:

@@ -9,8 +9,11 @@ from urllib.parse import urlsplit
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.html import format_html
 
-from chat.admin.keys import SERVER_SECRETS, holds_a_key, is_secret_header, looks_like_a_key
+from chat.admin.capabilities import dialect_in_force, pointless_fields
+from chat.admin.keys import SERVER_SECRETS, allowed_variables, holds_a_key, is_secret_header, looks_like_a_key
+from chat.engines import may_hold_key
 from chat.models import Deployment, Provider
 from chat.responses.dialects import DIALECTS, Dialect, normalise_base_url
 
@@ -54,7 +57,7 @@ class ForgetsSecrets:
 
 
 class ProviderForm(ForgetsSecrets, ProviderModelForm):
-    always_forgotten = frozenset({"key_variable", "extra_headers"})
+    always_forgotten = frozenset({"key_variable", "token_scope", "extra_headers"})
 
     class Meta:
         model = Provider
@@ -64,6 +67,7 @@ class ProviderForm(ForgetsSecrets, ProviderModelForm):
             "base_url",
             "auth",
             "key_variable",
+            "token_scope",
             "extra_headers",
             "capabilities",
             "file_policy",
@@ -74,6 +78,7 @@ class ProviderForm(ForgetsSecrets, ProviderModelForm):
             "key_variable": forms.TextInput(
                 attrs={"class": "vTextField", "autocomplete": "off", "spellcheck": "false"}
             ),
+            "token_scope": forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off", "spellcheck": "false"}),
             "extra_headers": forms.Textarea(attrs={"rows": 3, "class": "vLargeTextField"}),
             "capabilities": forms.Textarea(attrs={"rows": 3, "class": "vLargeTextField"}),
         }
@@ -84,7 +89,20 @@ class ProviderForm(ForgetsSecrets, ProviderModelForm):
             raise ValidationError(NAME_NOT_KEY)
         if name.upper() in SERVER_SECRETS:
             raise ValidationError("This variable holds a secret of this server, which no provider may be sent.")
+        if name and not may_hold_key(name):
+            raise ValidationError(
+                f"The value of this variable would be sent to the address above, and this server allows that for "
+                f"{allowed_variables()}. Choose such a name, or set PROVIDER_KEY_VARIABLES for the server."
+            )
         return name
+
+    def clean_token_scope(self) -> str:
+        scope = str(self.cleaned_data["token_scope"]).strip()
+        if holds_a_key(scope):
+            raise ValidationError("This looks like a key or a token. A scope is an address that ends with /.default.")
+        if any(char.isspace() for char in scope):
+            raise ValidationError("A scope has no spaces in it, such as https://cognitiveservices.azure.com/.default")
+        return scope
 
     def clean_extra_headers(self) -> dict[str, str]:
         headers = json_object(self.cleaned_data["extra_headers"])
@@ -114,9 +132,21 @@ class ProviderForm(ForgetsSecrets, ProviderModelForm):
         needs_name = cleaned.get("auth") == Provider.Auth.KEY and "key_variable" in cleaned
         if needs_name and not cleaned["key_variable"]:
             self.add_error(
-                "key_variable", "Name the environment variable that holds the key, or choose No credentials."
+                "key_variable", "Name the environment variable that holds the key, or choose another way to sign in."
             )
+        if cleaned.get("auth") == Provider.Auth.ENTRA and cleaned.get("token_scope") == "":
+            self.need_scope(cleaned)
         return cleaned
+
+    def need_scope(self, cleaned: dict[str, Any]) -> None:
+        """Where neither dialect nor override has one, nobody knows what the tokens are for."""
+        dialect = self.chosen_dialect()
+        if dialect and "capabilities" in cleaned and not dialect.with_overrides(cleaned["capabilities"]).token_scope:
+            self.add_error(
+                "token_scope",
+                f"{dialect.label} has no scope of its own for tokens of Entra ID. Give the one that the server asks "
+                "for, such as https://cognitiveservices.azure.com/.default, or choose another way to sign in.",
+            )
 
     def chosen_dialect(self) -> Dialect | None:
         return DIALECTS.get(self.cleaned_data.get("dialect") or self.instance.dialect)
@@ -125,11 +155,22 @@ class ProviderForm(ForgetsSecrets, ProviderModelForm):
 class DeploymentForm(ForgetsSecrets, DeploymentModelForm):
     class Meta:
         model = Deployment
-        fields = ("name", "label", "context_window", "parameters", "enabled", "is_default", "groups")
+        fields = (
+            *("name", "label", "context_window", "enabled", "is_default"),
+            *("reasoning_effort", "reasoning_summary", "keeps_responses", "image_deployment"),
+            *("parameters", "groups"),
+        )
         widgets = {
             "parameters": forms.Textarea(attrs={"rows": 2, "cols": 40}),
             "groups": forms.CheckboxSelectMultiple,
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        dialect = dialect_in_force(self.instance.provider) if self.instance.provider_id else None
+        for name, hint in (pointless_fields(dialect) if dialect else {}).items():
+            if name in self.fields:
+                self.fields[name].help_text = format_html('<span class="hint">{}</span>', hint)
 
     def clean_parameters(self) -> dict[str, Any]:
         parameters = json_object(self.cleaned_data["parameters"])

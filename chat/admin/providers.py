@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import fields
+import logging
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.forms import ModelForm
-from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
-from chat.admin.forms import DeploymentForm, Deployments, ProviderForm
+from chat.admin import connection
+from chat.admin.capabilities import dialect_in_force, hints_for, overrides_of, table_of
+from chat.admin.deployments import DeploymentInline, connection_html, is_ours
+from chat.admin.forms import ProviderForm
+from chat.admin.keys import key_problem, sign_in_words
 from chat.models import Deployment, Provider
 from chat.responses.dialects import DIALECTS
 
+log = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
     BaseAdmin = admin.ModelAdmin[Provider]
-    BaseInline = admin.StackedInline[Deployment, Provider]
 else:
     BaseAdmin = admin.ModelAdmin
-    BaseInline = admin.StackedInline
-
-
-def is_ours(provider: Provider | None) -> bool:
-    """True for a row made in this admin. The others are written from the environment at each start."""
-    return provider is None or provider.source == Provider.Source.ADMIN
-
-
-class DeploymentInline(BaseInline):
-    model = Deployment
-    form = DeploymentForm
-    formset = Deployments
-    extra = 0
-    fields = (("name", "label", "context_window"), ("enabled", "is_default"), "parameters", "groups")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> tuple[str, ...]:
-        return () if is_ours(obj) else ("name", "context_window")
-
-    def has_add_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
-        return is_ours(obj) and super().has_add_permission(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
-        return is_ours(obj) and super().has_delete_permission(request, obj)
 
 
 @admin.register(Provider)
@@ -56,7 +42,7 @@ class ProviderAdmin(BaseAdmin):
     search_fields = ("name", "base_url", "deployments__name", "deployments__label")
     fieldsets = (
         (None, {"fields": ("source", "name", "dialect", "base_url", "enabled")}),
-        ("Credentials", {"fields": ("auth", "key_variable", "key_state", "extra_headers")}),
+        ("Credentials", {"fields": ("auth", "key_variable", "token_scope", "key_state", "extra_headers")}),
         ("Capabilities", {"fields": ("file_policy", "capabilities", "capability_table")}),
     )
 
@@ -85,46 +71,98 @@ class ProviderAdmin(BaseAdmin):
                 Deployment.objects.filter(is_default=True).exclude(pk=chosen.pk).update(is_default=False)
             super().save_formset(request, form, formset, change)
 
-    @admin.display(description="key")
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        provider: Provider = form.instance
+        if form.has_changed() or any(formset.has_changed() for formset in formsets):
+            connection.forget(request, provider)
+        dialect = dialect_in_force(provider)
+        if dialect is None:
+            return
+        for deployment in Deployment.objects.filter(provider=provider):
+            for hint in hints_for(deployment, dialect):
+                messages.warning(request, f"{deployment}: {hint}")
+
+    @admin.display(description="sign-in")
     def key_state(self, provider: Provider) -> str | SafeString:
-        """Whether the named variable is set in this process; never what it holds."""
-        if provider.auth == Provider.Auth.NONE:
-            return "Not needed"
-        if not provider.key_variable:
-            return "No variable named"
-        if os.environ.get(provider.key_variable, "").strip():
-            return "Set on this server"
-        return format_html('<span class="mark mark--problem">{}</span>', "Not set on this server")
+        """Whether this process can sign in there; never with what."""
+        problem = key_problem(provider)
+        return (
+            format_html('<span class="mark mark--problem">{}</span>', problem) if problem else sign_in_words(provider)
+        )
 
     @admin.display(description="default model")
     def default_deployment(self, provider: Provider) -> str:
         return next((str(row) for row in provider.deployments.all() if row.is_default), "")
 
     @admin.display(description="what it can do")
-    def capability_table(self, provider: Provider) -> str | SafeString:
+    def capability_table(self, provider: Provider) -> str:
         """The dialect's capabilities with the overrides, as they are used. Overridden ones are marked."""
         if provider.pk is None or provider.dialect not in DIALECTS:
             return "Save first; then the capabilities of the dialect are listed here."
-        dialect = DIALECTS[provider.dialect]
-        overrides = provider.capabilities if isinstance(provider.capabilities, dict) else {}
-        rows = [
-            (field.name, shown(overrides.get(field.name, getattr(dialect, field.name))), mark(field.name in overrides))
-            for field in fields(dialect)
-            if field.name != "label"
+        groups = table_of(provider)
+        rows = [row for group in groups for row in group.rows]
+        counted = {"count": len(rows), "overridden": sum(row.is_overridden for row in rows)}
+        return render_to_string("admin/chat/provider/_capabilities.html", {"groups": groups, **counted})
+
+    # Test connection
+
+    def get_urls(self) -> list[URLPattern]:
+        def view(function: Any) -> Any:
+            return self.admin_site.admin_view(require_POST(function))
+
+        base = "<int:provider_id>/deployments/<int:deployment_id>/"
+        return [
+            path(f"{base}test/", view(self.test_view), name="chat_provider_test"),
+            path(f"{base}take-over/", view(self.take_over_view), name="chat_provider_take_over"),
+            *super().get_urls(),
         ]
-        body = format_html_join("", '<tr><th scope="row"><code>{}</code></th><td>{}{}</td></tr>', rows)
-        return format_html('<table class="capabilities"><tbody>{}</tbody></table>', body)
 
+    def test_view(self, request: HttpRequest, provider_id: int, deployment_id: int) -> HttpResponse:
+        """Ask the deployment as it is stored. htmx gets the panel, so that what is being edited stays; others the page."""
+        deployment = self._deployment(request, provider_id, deployment_id)
+        report = connection.report_on(deployment.provider, deployment)
+        log.info(
+            "%s tested the connection to %r at %r in %.1f s: %s",
+            request.user.get_username(),
+            deployment.name,
+            deployment.provider.name,
+            report.seconds,
+            report.headline,
+        )
+        connection.keep(request, deployment, report)
+        if request.htmx:  # type: ignore[attr-defined]
+            return HttpResponse(connection_html(request, deployment))
+        return self._back(deployment)
 
-def mark(is_overridden: bool) -> str | SafeString:
-    return format_html(' <span class="mark">{}</span>', "overridden") if is_overridden else ""
+    def take_over_view(self, request: HttpRequest, provider_id: int, deployment_id: int) -> HttpResponse:
+        """Make overrides of what the last test suggested. What the environment describes has none."""
+        deployment = self._deployment(request, provider_id, deployment_id)
+        provider = deployment.provider
+        report = connection.kept(request, deployment)
+        if not is_ours(provider):
+            raise PermissionDenied
+        if report is None or not report.suggestions:
+            messages.info(request, "There is nothing to take over. Test the connection first.")
+            return self._back(deployment)
+        provider.capabilities = connection.take_over(
+            overrides_of(provider), report.suggestions, DIALECTS[provider.dialect]
+        )
+        provider.save(update_fields=["capabilities"])
+        self.log_change(request, provider, f"Took over {report.overrides} from the test of {deployment}.")
+        connection.forget(request, provider)
+        messages.success(request, f"Taken over: {report.overrides}. Test the connection again to see what comes of it.")
+        return self._back(deployment)
 
+    def _deployment(self, request: HttpRequest, provider_id: int, deployment_id: int) -> Deployment:
+        """The stored row, for somebody who may change its provider."""
+        provider = self.get_object(request, str(provider_id))
+        if provider is None:
+            raise Http404("There is no such provider.")
+        if not self.has_change_permission(request, provider):
+            raise PermissionDenied
+        return get_object_or_404(Deployment.objects.select_related("provider"), pk=deployment_id, provider=provider)
 
-def shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, tuple | list):
-        return ", ".join(map(str, value)) or "all"
-    return str(value) or "–"
+    def _back(self, deployment: Deployment) -> HttpResponseRedirect:
+        page = reverse("admin:chat_provider_change", args=[deployment.provider_id])
+        return HttpResponseRedirect(f"{page}#connection-{deployment.pk}")

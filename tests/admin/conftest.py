@@ -22,7 +22,7 @@ def media(settings: Any, tmp_path: Any) -> None:
 @pytest.fixture
 def provider(db: None) -> Provider:
     return Provider.objects.create(
-        name="House", dialect="openai", base_url="https://models.example/v1/", key_variable="HOUSE_KEY"
+        name="House", dialect="openai", base_url="https://models.example/v1/", key_variable="HOUSE_API_KEY"
     )
 
 

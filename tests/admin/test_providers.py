@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from chat import engines
+from chat.admin.capabilities import abilities_of, hints_for
 from chat.admin.keys import holds_a_key, is_secret_header, looks_like_a_key
 from chat.models import Deployment, Provider
-from chat.responses.dialects import DIALECTS
+from chat.responses.dialects import DIALECTS, OVERRIDABLE
 
 ADD = reverse("admin:chat_provider_add")
 
@@ -38,7 +42,7 @@ def form(*deployments: dict[str, Any], initial: int = 0, **fields: Any) -> dict[
         "dialect": "openai",
         "base_url": "https://models.example/v1/",
         "auth": "key",
-        "key_variable": "HOUSE_KEY",
+        "key_variable": "HOUSE_API_KEY",
         "extra_headers": "{}",
         "capabilities": "{}",
         "file_policy": "auto",
@@ -67,7 +71,7 @@ def test_an_operator_adds_a_provider_with_its_deployments(olga_client: Client) -
     deployment = Deployment.objects.get()
     assert (deployment.name, deployment.is_default, deployment.parameters) == ("large", True, {"top_p": 0.5})
     assert deployment.provider.source == Provider.Source.ADMIN
-    assert deployment.provider.key_variable == "HOUSE_KEY"
+    assert deployment.provider.key_variable == "HOUSE_API_KEY"
 
 
 def test_a_reviewer_changes_no_provider(rita_client: Client, provider: Provider) -> None:
@@ -115,14 +119,77 @@ def test_a_key_needs_its_variable(olga_client: Client) -> None:
     assert olga_client.post(ADD, form(key_variable="", auth="none")).status_code == 302
 
 
+@pytest.mark.parametrize("name", ["PATH", "HOME", "AWS_SECRET_ACCESS_KEY"])
+def test_only_variables_that_the_server_allows_are_named(olga_client: Client, name: str) -> None:
+    page = refusal(olga_client, ADD, form(key_variable=name))
+    assert "*_API_KEY" in page
+    assert "PROVIDER_KEY_VARIABLES" in page
+
+
+def test_the_operator_says_which_variables_are_allowed(olga_client: Client, settings: Any) -> None:
+    settings.PROVIDER_KEY_VARIABLES = ("LAB_*", "HOUSE_TOKEN")
+    assert "LAB_*, HOUSE_TOKEN" in refusal(olga_client, ADD, form(key_variable="OTHER_API_KEY"))
+    assert olga_client.post(ADD, form(key_variable="HOUSE_TOKEN")).status_code == 302
+
+
+def test_a_row_with_a_variable_that_is_not_allowed_any_more_says_so(
+    olga_client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLD_NAME", "the-value-itself")
+    Provider.objects.update(key_variable="OLD_NAME")
+    assert "Not allowed on this server: OLD_NAME" in olga_client.get(address(provider)).content.decode()
+    Provider.objects.update(source=Provider.Source.ENVIRONMENT)  # the operator has named it then
+    assert "Set on this server" in olga_client.get(address(provider)).content.decode()
+
+
+# Microsoft Entra ID
+
+
+def test_tokens_need_no_variable_and_the_scope_of_the_dialect(olga_client: Client) -> None:
+    data = form(dialect="azure", base_url="https://house.openai.azure.com/", auth="entra", key_variable="")
+    assert olga_client.post(ADD, data).status_code == 302
+    assert Provider.objects.get().token_scope == ""
+
+
+def test_where_the_dialect_has_no_scope_one_is_given(olga_client: Client) -> None:
+    data = form(auth="entra", key_variable="")
+    assert "OpenAI has no scope of its own" in refusal(olga_client, ADD, data)
+    assert olga_client.post(ADD, {**data, "token_scope": "api://house/.default"}).status_code == 302
+    assert Provider.objects.get().token_scope == "api://house/.default"
+
+
+def test_a_scope_may_come_from_an_override(olga_client: Client) -> None:
+    data = form(auth="entra", key_variable="", capabilities='{"token_scope": "api://house/.default"}')
+    assert olga_client.post(ADD, data).status_code == 302
+
+
+@pytest.mark.parametrize("scope", ["eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9", "two words"])
+def test_what_is_no_scope_is_refused_and_not_shown_again(olga_client: Client, scope: str) -> None:
+    page = refusal(
+        olga_client, ADD, form(dialect="azure", base_url="https://a.example/", auth="entra", token_scope=scope)
+    )
+    assert 'id="id_token_scope_error"' in page
+    assert scope not in page
+
+
+def test_the_page_says_whether_tokens_can_be_got(
+    olga_client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Provider.objects.update(auth="entra", dialect="azure")
+    assert "azure-identity is installed" in olga_client.get(address(provider)).content.decode()
+    monkeypatch.setitem(sys.modules, "azure", None)
+    monkeypatch.delitem(sys.modules, "azure.identity", raising=False)
+    assert "azure-identity is not installed" in olga_client.get(address(provider)).content.decode()
+
+
 def test_the_page_says_whether_the_variable_is_set_and_never_to_what(
     olga_client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("HOUSE_KEY", raising=False)
+    monkeypatch.delenv("HOUSE_API_KEY", raising=False)
     listed = reverse("admin:chat_provider_changelist")
     for where in (address(provider), listed):
         assert "Not set on this server" in olga_client.get(where).content.decode()
-    monkeypatch.setenv("HOUSE_KEY", "the-value-itself")
+    monkeypatch.setenv("HOUSE_API_KEY", "the-value-itself")
     for where in (address(provider), listed):
         page = olga_client.get(where).content.decode()
         assert "Set on this server" in page
@@ -203,13 +270,23 @@ def test_capabilities_that_do_not_exist_are_refused(olga_client: Client, overrid
     assert 'id="id_capabilities_error"' in page
 
 
+def capability_rows(page: str) -> list[dict[str, str]]:
+    """Of the table on the page: what an override is called, and what stands beside it."""
+    found = re.findall(r"<code>(\w+)</code></th>\s*<td[^>]*>(.*?)</td>", page, re.DOTALL)
+    return [{"name": name, "value": re.sub(r"<[^>]+>", "", value).strip()} for name, value in found]
+
+
 def test_the_capabilities_in_force_stand_beside_the_overrides(olga_client: Client, provider: Provider) -> None:
     assert DIALECTS["openai"].state
     provider.capabilities = {"state": False}
     provider.save()
     page = olga_client.get(address(provider)).content.decode()
-    assert '<code>state</code></th><td>no <span class="mark">overridden</span>' in page
-    assert "<code>pdf_input</code></th><td>yes</td>" in page
+    rows = {row["name"]: row["value"] for row in capability_rows(page)}
+    assert rows["state"] == "no overridden; the dialect says yes"
+    assert rows["pdf_input"] == "yes"
+    assert rows.keys() == {*OVERRIDABLE}
+    assert "continues a conversation by previous_response_id" in page
+    assert f"All {len(OVERRIDABLE) + 1} capabilities, 1 of them overridden" in page
 
 
 # Deployments
@@ -265,7 +342,67 @@ def test_parameters_that_would_break_requests_or_hold_keys_are_refused(olga_clie
     assert "sk-proj-abc" not in page
 
 
+def test_a_deployment_is_told_how_to_reason_and_what_to_keep(olga_client: Client, deployment: Deployment) -> None:
+    row = stored(deployment, is_default="on", reasoning_effort="high", reasoning_summary="auto")
+    data = form(row, initial=1, dialect="azure", base_url="https://house.example/")
+    data["deployments-0-image_deployment"] = "gpt-image-1"
+    page = olga_client.post(address(deployment.provider), data, follow=True).content.decode()
+    deployment.refresh_from_db()
+    assert (deployment.reasoning_effort, deployment.reasoning_summary) == ("high", "auto")
+    assert (deployment.keeps_responses, deployment.image_deployment) == (False, "gpt-image-1")
+    assert "is set." not in page
+
+
+def test_settings_that_do_nothing_are_kept_with_a_hint(olga_client: Client, deployment: Deployment) -> None:
+    row = stored(deployment, is_default="on", reasoning_effort="high", reasoning_summary="auto")
+    row |= {"image_deployment": "gpt-image-1", "parameters": '{"reasoning": {"effort": "low"}}'}
+    data = form(row, initial=1, dialect="llamacpp", base_url="http://127.0.0.1:8080/v1/")
+    page = olga_client.post(address(deployment.provider), data, follow=True).content.decode()
+    assert "Reasoning effort is set. llama.cpp does not read it: never sent." in page
+    deployment.refresh_from_db()
+    assert deployment.reasoning_effort == "high"
+    page = olga_client.get(address(deployment.provider)).content.decode()
+    for hint in (
+        "Reasoning effort is set. llama.cpp does not read it",
+        "Reasoning summary is set. llama.cpp sends no summaries",
+        "Image deployment is set. llama.cpp makes no images",
+        '<span class="hint">llama.cpp keeps nothing anyway',
+    ):
+        assert hint in page
+
+
+def test_of_two_places_that_say_how_much_to_reason_the_winner_is_named(deployment: Deployment) -> None:
+    deployment.reasoning_effort = "high"
+    deployment.parameters = {"reasoning": {"effort": "low"}, "metadata": {"team": "a"}}
+    assert hints_for(deployment, DIALECTS["openai"]) == [
+        "Reasoning effort is set, and among the parameters too: the setting wins."
+    ]
+    assert "left out: metadata." in hints_for(deployment, DIALECTS["ollama"])[-1]
+
+
+def test_a_line_says_what_a_deployment_can_do(deployment: Deployment) -> None:
+    able = abilities_of(deployment, DIALECTS["azure"])
+    assert {"PDFs", "images", "functions", "keeps responses", "background", "reasoning effort"} <= {*able.can}
+    assert able.cannot == ["web search"]
+    deployment.keeps_responses = False
+    assert {"keeps responses", "background"} <= {*abilities_of(deployment, DIALECTS["azure"]).cannot}
+    assert "PDFs" in abilities_of(deployment, DIALECTS["llamacpp"]).cannot
+
+
 # Rows from the environment
+
+
+def test_a_start_leaves_the_operators_settings_of_its_rows(olga_client: Client) -> None:
+    environment = {"AZURE_OPENAI_ENDPOINT": "https://house.example/", "AZURE_OPENAI_DEPLOYMENTS": "large"}
+    engines.sync_environment(environment)
+    deployment = Deployment.objects.get(name="large")
+    row = stored(deployment, is_default="on", reasoning_effort="low", reasoning_summary="auto")
+    row["image_deployment"] = "gpt-image-1"
+    assert olga_client.post(address(deployment.provider), form(row, initial=1)).status_code == 302
+    engines.sync_environment(environment)
+    deployment.refresh_from_db()
+    assert (deployment.reasoning_effort, deployment.reasoning_summary) == ("low", "auto")
+    assert (deployment.keeps_responses, deployment.image_deployment) == (False, "gpt-image-1")
 
 
 @pytest.fixture
