@@ -129,8 +129,8 @@ class DraftPart:
 
     __slots__ = ("_shape", "pieces", "position", "target")
 
-    def __init__(self, shape: Mapping[str, Any], position: int = 0) -> None:
-        self.position = position
+    def __init__(self, shape: Mapping[str, Any]) -> None:
+        self.position = 0
         self._shape = dict(shape)
         if isinstance(shape.get("annotations"), list):
             self._shape["annotations"] = list(shape["annotations"])
@@ -175,6 +175,32 @@ class DraftPart:
         return "refusal" if self.target is Target.REFUSAL else "text"
 
 
+class Parts(dict[int, DraftPart]):
+    """Parts by their index on the wire. Each knows its position, for servers begin to count at 1, or leave some out."""
+
+    __slots__ = ("_highest",)
+
+    def __init__(self, parts: Iterable[DraftPart] = ()) -> None:
+        super().__init__(enumerate(parts))
+        self._highest = len(self) - 1
+        for index, part in self.items():
+            part.position = index
+
+    def put(self, index: int, part: DraftPart) -> DraftPart:
+        """Put the part at its index, in place of the one that is there."""
+        if index in self:
+            part.position = self[index].position
+        elif index > self._highest:
+            part.position = len(self)
+            self._highest = index
+        else:
+            part.position = sum(key < index for key in self)
+            for key, other in self.items():
+                other.position += key > index
+        self[index] = part
+        return part
+
+
 class DraftItem:
     """One output item: its wire shape, and apart from it the texts that grow."""
 
@@ -185,8 +211,8 @@ class DraftItem:
         self.position = position
         self.done = False
         self._shape: dict[str, Any] = {}
-        self.content: dict[int, DraftPart] = {}  # by content_index
-        self.summary: dict[int, DraftPart] = {}  # by summary_index
+        self.content = Parts()  # by content_index
+        self.summary = Parts()  # by summary_index
         self.fields: dict[str, Pieces] = {}
         self.adopt(shape)
 
@@ -245,24 +271,11 @@ class DraftItem:
             index = next((key for key in reversed(parts) if parts[key].target is target), len(parts))
         part = parts.get(index)
         if part is None or part.target is not target:
-            part = self.put(parts, index, _empty_part(target))
+            part = parts.put(index, _empty_part(target))
         return part
 
-    def parts_of(self, target: Target | None) -> dict[int, DraftPart]:
+    def parts_of(self, target: Target | None) -> Parts:
         return self.summary if target is Target.SUMMARY else self.content
-
-    def put(self, parts: dict[int, DraftPart], index: int, part: DraftPart) -> DraftPart:
-        """Put the part at its index, in place of the one that is there."""
-        if index in parts:
-            part.position = parts[index].position
-        elif not parts or index > max(parts):
-            part.position = len(parts)
-        else:
-            part.position = sum(key < index for key in parts)
-            for key, other in parts.items():
-                other.position += key > index
-        parts[index] = part
-        return part
 
     def to_wire(self) -> dict[str, Any]:
         wire = dict(self._shape)
@@ -436,7 +449,7 @@ class Draft:
         old, new = parts.get(index), DraftPart(event.part)
         if old is not None and old.pieces and not new.pieces and new.target in (old.target, None):
             return None  # announced late, or closed without its text: what was shown stays
-        item.put(parts, index, new)
+        parts.put(index, new)
         if old is not None and old.target is new.target and old.text == new.text:
             return None
         kind = _KINDS[new.target] if new.target is not None else "item"
@@ -554,7 +567,7 @@ class Draft:
         A response that failed or was cut leaves out what it had begun. Ollama leaves out what the model said before it
         called a function, and there only a message is worth keeping whose text is said nowhere else.
         """
-        same = _paired(self.items, output)
+        same = _the_same(self.items, output)
         said = "\n".join(DraftItem(shape, None, 0).text for shape in output if shape.get("type") == "message")
         whole = list(output)
         left_out: dict[int, list[Mapping[str, Any]]] = {}  # by the number of the item that they stand behind
@@ -602,19 +615,19 @@ def _item_types(event: Delta | Whole) -> tuple[str, ...]:
     return ("mcp_call",) if event.type.startswith("response.mcp_") else _ITEM_TYPES[event.target]
 
 
-def _parts(value: Any, shown: Mapping[int, DraftPart]) -> dict[int, DraftPart]:
+def _parts(value: Any, shown: Parts) -> Parts:
     """The parts of a list on the wire; those that were shown stay when there are none, and texts when they are empty."""
     if isinstance(value, str) and value:
         value = [{"type": "output_text", "text": value, "annotations": []}]
-    parts = {position: DraftPart(part, position) for position, part in enumerate(_objects(value))}
-    for index, old in shown.items():
-        new = parts.get(index)
-        if new is not None and new.target is old.target and not new.pieces:
+    parts = Parts(DraftPart(part) for part in _objects(value))
+    for index, new in parts.items():
+        old = shown.get(index)
+        if old is not None and new.target is old.target and not new.pieces:
             new.pieces = old.pieces
-    return parts or dict(shown)
+    return parts or shown
 
 
-def _paired(items: list[DraftItem], output: list[Mapping[str, Any]]) -> dict[int, int]:
+def _the_same(items: list[DraftItem], output: list[Mapping[str, Any]]) -> dict[int, int]:
     """Which item of the last word each shown one is, as positions in both.
 
     The same id or call_id says so, else type and order: vLLM makes up new ids for its last word.
