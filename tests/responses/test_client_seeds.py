@@ -196,6 +196,35 @@ async def test_a_function_is_called_and_its_output_goes_up_by_the_call_id() -> N
     assert sent(script.requests[1])["tools"] == tools
 
 
+@pytest.mark.seed("S1-33")
+async def test_a_computer_is_used_step_by_step_and_each_picture_of_it_goes_up() -> None:
+    call = {
+        "type": "computer_call",
+        "id": "cu_1",
+        "call_id": "call_1",
+        "action": {"type": "screenshot"},
+        "pending_safety_checks": [],
+        "status": "completed",
+    }
+    client, script, _ = scripted(
+        httpx.Response(200, json=response(1, "", output=[call])),
+        httpx.Response(200, json=response(2, "The page is open.")),
+        url=AZURE,
+        dialect="azure",
+    )
+    tools = [{"type": "computer_use_preview", "display_width": 1024, "display_height": 768, "environment": "browser"}]
+    body = {"model": "computer-use-preview", "tools": tools, "truncation": "auto"}
+    draft = drafted(await client.create({**body, "input": "Open the page"}))
+    (found,) = draft.output()
+    assert found == call
+    screenshot = {"type": "computer_screenshot", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    output = {"type": "computer_call_output", "call_id": found["call_id"], "output": screenshot}
+    second = await client.create({**body, "previous_response_id": draft.response_id, "input": [output]})
+    assert drafted(second).text() == "The page is open."
+    assert sent(script.requests[1])["input"] == [output]
+    assert sent(script.requests[1])["tools"] == tools
+
+
 @pytest.mark.seed("S1-31")
 async def test_the_deployment_that_makes_images_is_named_in_a_header() -> None:
     header = DIALECTS["azure"].image_deployment_header

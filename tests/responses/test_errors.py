@@ -31,7 +31,6 @@ from chat.responses.errors import (
     Unreachable,
 )
 from chat.responses.refusals import error_from_object, error_from_reply
-from tests.hypothesis_profiles import thorough
 
 UPSTREAM = "Upstream words that no person shall read"
 
@@ -531,7 +530,6 @@ JSON = st.recursive(
 )
 
 
-@thorough
 @given(st.integers(300, 599), JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=50))
 def test_no_body_raises(status: int, body: bytes) -> None:
     found = error_from_reply(status, {}, body)
