@@ -27,9 +27,9 @@ from chat.responses.events import (
 )
 from chat.responses.fold import Draft
 from chat.responses.sse import SSEDecoder
-from tests.recordings import HERE, RECORDINGS, SEQUENCES, Recording
+from tests.recordings import BY_NAME, HERE, RECORDINGS, SEQUENCES, Recording
 from tests.responses.server import reply, serving, stream
-from tests.responses.wire import beginning_of, draft_of, essence, events_of, fold
+from tests.responses.wire import beginning_of, draft_of, essence, events_of, fold, frames_of
 
 ALL = pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
 ENDED = pytest.mark.parametrize(
@@ -148,6 +148,61 @@ async def test_a_recording_comes_through_the_client_in_any_cuts(recording: Recor
     assert draft.text().startswith(recording.text) if recording.text else not draft.text()
     if resumed:
         assert f"starting_after={draft_of(resumed).cursor}" in server.requests[0].target
+
+
+@pytest.mark.seed("S1-27", "S1-28")
+async def test_a_background_stream_that_was_cut_goes_on_behind_its_cursor() -> None:
+    """Whether the server begins there, repeats its last events, or does not know `starting_after` and begins anew."""
+    cut, resumed = BY_NAME["azure_background_cut"].bytes, BY_NAME["azure_background_resumed"].bytes
+    stored = fold(events_of("azure_background_cut"))
+    assert (stored.text(), stored.cursor, stored.terminal_seen) == ("The first half", 5, False)
+    behind = b"event:" + resumed.split(b"event:", 3)[3]
+    for body in (behind, resumed, cut + b": and on\n\n" + resumed):
+        draft = Draft.restore(stored.response_id, stored.output(), stored.cursor)
+        async with serving(stream(body)) as server, httpx.AsyncClient() as http:
+            client = Client(Endpoint(server.url, DIALECTS["azure"], "sk-test"), http)
+            async with client.resume(draft.response_id, draft.cursor) as events:
+                async for event in events:
+                    draft.apply(event)
+        assert server.requests[0].target.endswith("/responses/resp_bg2?stream=true&starting_after=5")
+        assert (draft.text(), draft.status) == ("The first half and the second.", "completed")
+
+
+@pytest.mark.seed("S2-9", "S2-10", "S2-11")
+def test_a_gateway_says_all_with_eight_events_of_data_alone() -> None:
+    names = ("ofox_text", "ofox_function_call")
+    assert {e.type for name in names for e in events_of(name)} == {
+        "response.created",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.output_text.delta",
+        "response.output_item.done",
+        "response.completed",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+    }
+    assert all(not frame.event for name in names for frame in frames_of(BY_NAME[name].bytes))
+    assert draft_of("ofox_text").text() == "你好，世界！"
+    (call,) = draft_of("ofox_function_call").function_calls()
+    assert (call["name"], call["call_id"], json.loads(call["arguments"])) == (
+        "get_weather",
+        "call_xyz789",
+        {"location": "北京"},
+    )
+
+
+@pytest.mark.seed("S1-21", "S1-22")
+def test_a_remote_tool_is_asked_for_approved_refused_and_may_fail() -> None:
+    asked = draft_of("openai_mcp_approval")
+    (request,) = asked.approval_requests()
+    assert (asked.status, request["type"], bool(request["name"])) == ("completed", "mcp_approval_request", True)
+    call, answer = draft_of("openai_mcp_call").output()
+    assert (call["type"], call["status"], bool(call["output"])) == ("mcp_call", "completed", True)
+    assert call["approval_request_id"] == request["id"]
+    assert answer["type"] == "message"
+    assert [item["type"] for item in draft_of("openai_mcp_denied").output()] == ["message"]
+    failed, _ = draft_of("openai_mcp_failed").output()
+    assert (failed["status"], failed["error"]["code"]) == ("failed", 404)
 
 
 REFUSALS = {
