@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from chat.admin.figures import Figures, figures_of
 from chat.models import Attachment, Conversation, Response, Status, Turn
-from chat.rendering.answer import response_html
+from chat.rendering.answer import parts_of, response_html
 from chat.rendering.views import ChipView, chip_detail, problem_of
 
 TURNS_PER_PAGE = 50
@@ -35,11 +35,22 @@ class Place:
 
 
 @dataclass(frozen=True)
+class ItemView:
+    """An output item in a line: what it is, its id, and what there is of it. `is_sealed`: nothing that can be read."""
+
+    kind: str
+    id: str
+    note: str
+    is_sealed: bool
+
+
+@dataclass(frozen=True)
 class ResponseView:
     """`_response.html`: what came of one call, and its record."""
 
     pk: int
     html: SafeString
+    items: Sequence[ItemView]
     status: str
     is_problem: bool
     response_id: str
@@ -54,6 +65,10 @@ class ResponseView:
     created_at: datetime
     finished_at: datetime | None
     duration: timedelta | None
+
+    @property
+    def has_sealed_reasoning(self) -> bool:
+        return any(item.is_sealed and item.kind == "reasoning" for item in self.items)
 
 
 @dataclass(frozen=True)
@@ -278,6 +293,7 @@ class _Loader:
         return ResponseView(
             pk=response.pk,
             html=response_html(response),
+            items=[item_view(item) for item in response.output or [] if isinstance(item, dict)],
             status=response.get_status_display(),
             is_problem=response.status in PROBLEMS,
             response_id=response.response_id,
@@ -293,6 +309,23 @@ class _Loader:
             finished_at=response.finished_at,
             duration=response.finished_at - response.created_at if response.finished_at else None,
         )
+
+
+def item_view(item: dict[str, Any]) -> ItemView:
+    """What the provider encrypted is of use to nobody here: it is named, and never printed."""
+    is_encrypted = bool(item.get("encrypted_content"))
+    is_readable = any(part.get("text") for name in ("summary", "content") for part in parts_of(item, name))
+    notes = [
+        str(item.get("name") or ""),
+        "summary" if any(part.get("text") for part in parts_of(item, "summary")) else "",
+        "[encrypted]" if is_encrypted else "",
+    ]
+    return ItemView(
+        kind=str(item.get("type") or "item").replace("_", " "),
+        id=str(item.get("id") or ""),
+        note=", ".join(filter(None, notes)),
+        is_sealed=is_encrypted and not is_readable,
+    )
 
 
 def tokens_of(response: Response) -> str:

@@ -77,6 +77,31 @@ def test_a_response_shows_its_record(rita_client: Client, conversation: Conversa
     assert f'<a href="?page=1#response-{first.pk}"><code>resp_first</code></a>' in page
 
 
+def test_reasoning_is_read_and_what_is_encrypted_is_only_named(
+    rita_client: Client, conversation: Conversation, ask: Asked
+) -> None:
+    cipher = "gAAAAABo" + "c1pher" * 40
+    summary = [{"type": "summary_text", "text": "First the **moon**."}]
+    reasoned = [
+        {"type": "reasoning", "id": "rs_open", "summary": summary, "encrypted_content": cipher},
+        {"type": "function_call", "id": "fc_1", "name": "tide_table", "arguments": "{}"},
+        *output("High at noon."),
+    ]
+    turn = ask(conversation, "When?", "High at noon.")
+    turn.responses.update(output=reasoned)
+    page = transcript(rita_client, conversation)
+    assert "First the <strong>moon</strong>." in page
+    assert "reasoning <code>rs_open</code> summary, [encrypted]" in page
+    assert "function call <code>fc_1</code> tide_table" in page
+    assert cipher not in page
+    assert "transcript__sealed" not in page
+
+    turn.responses.update(output=[{"type": "reasoning", "id": "rs_shut", "summary": [], "encrypted_content": cipher}])
+    page = transcript(rita_client, conversation)
+    assert "The provider showed nothing of it." in page
+    assert cipher not in page
+
+
 def test_the_answer_of_a_model_cannot_act(rita_client: Client, conversation: Conversation, ask: Asked) -> None:
     hostile = '<script>alert(1)</script>\n\n![x](https://evil.example/leak.png)\n\n<img src=x onerror="alert(2)">'
     ask(conversation, '<script>alert(3)</script> " onclick="x', hostile, model="<i>m</i>", response_id='"><b>')
