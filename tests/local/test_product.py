@@ -29,6 +29,7 @@ from tests.local.conftest import KEY, LocalServer
 pytestmark = [pytest.mark.local, pytest.mark.django_db(transaction=True)]
 
 QUESTIONS = ("Hello, I am Ada.", "Name a colour.", "Name another one.", "What is 2 + 2?", "Say goodbye.")
+MOST_TOKENS = 12
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def deployment(llama: LocalServer, transactional_db: None, monkeypatch: pytest.M
     engines.sync_environment({"LOCAL_BASE_URL": llama.url, "LOCAL_MODELS": served.name})
     note_facts(served)
     deployment = Deployment.objects.offered().get()
-    deployment.parameters = {"temperature": 0, "max_output_tokens": 12}
+    deployment.parameters = {"temperature": 0, "max_output_tokens": MOST_TOKENS}
     deployment.save()
     return deployment
 
@@ -81,6 +82,14 @@ async def ended(response: Response) -> Response:
     return await Response.objects.select_related("turn__conversation").aget(pk=response.pk)
 
 
+def is_whole_or_said_to_be_cut(response: Response) -> bool:
+    """llama.cpp calls an answer complete that it has cut at its limit; the person is told otherwise."""
+    if response.output_tokens == MOST_TOKENS:
+        error: dict[str, str] = response.error or {}
+        return response.status == Status.INCOMPLETE and error.get("code") == "max_output_tokens"
+    return response.status == Status.COMPLETED
+
+
 @sync_to_async
 def foot_of(response: Response) -> str:
     """What the person reads under the answer."""
@@ -106,7 +115,7 @@ async def test_five_turns_are_stored_and_each_carries_all_before_it(owner: User,
     conversation, responses = None, []
     for question in QUESTIONS:
         response = await answer(owner, question, conversation)
-        assert response.status == Status.COMPLETED, response.error
+        assert is_whole_or_said_to_be_cut(response), response.error
         assert response.text.strip()
         conversation = response.turn.conversation
         responses.append(response)
@@ -153,11 +162,11 @@ async def test_stop_keeps_the_text_and_frees_the_slot(
     assert (response.status, bool(response.text.strip())) == (Status.CANCELLED, True)
     record_property("seconds_until_idle", await llama.seconds_until_idle())
     # And the next question goes on from what was kept.
-    deployment.parameters = {"temperature": 0, "max_output_tokens": 12}
+    deployment.parameters = {"temperature": 0, "max_output_tokens": MOST_TOKENS}
     await deployment.asave()
     again = await answer(owner, "Go on.", response.turn.conversation)
     assert sent[-1]["input"][1]["content"][0]["text"] == response.text
-    assert again.status == Status.COMPLETED
+    assert is_whole_or_said_to_be_cut(again), again.error
 
 
 async def test_a_pdf_reaches_the_model_as_text_with_its_pages(
@@ -166,7 +175,7 @@ async def test_a_pdf_reaches_the_model_as_text_with_its_pages(
     pages = ["The red boat is called Heron.", "The blue boat is called Tern."]
     file = await attached(owner, make_pdf(tmp_path / "boats.pdf", pages))
     response = await answer(owner, "What is the red boat called?", None, file)
-    assert response.status == Status.COMPLETED, response.error
+    assert is_whole_or_said_to_be_cut(response), response.error
     text, question = sent[0]["input"][0]["content"]
     assert text["type"] == question["type"] == "input_text"
     assert "boats.pdf" in text["text"]
