@@ -413,9 +413,17 @@ def _outcome(job: Job) -> Outcome:
 
 
 def _reached_limit(job: Job) -> bool:
-    """Whether the answer used all the tokens that it might: local servers call it completed all the same."""
-    used = (job.live.draft.usage or {}).get("output_tokens")
-    return isinstance(used, int) and isinstance(job.most_tokens, int) and used >= job.most_tokens
+    """Whether the answer used all the tokens that it might: local servers call it completed all the same.
+
+    All that were allowed, or all that the model can read at once, the question among them.
+    """
+    assert job.turn.deployment is not None
+    usage = job.live.draft.usage or {}
+    most = {"output_tokens": job.most_tokens, "total_tokens": job.turn.deployment.context_window}
+    return any(
+        isinstance(used := usage.get(name), int) and isinstance(limit, int) and used >= limit
+        for name, limit in most.items()
+    )
 
 
 def _failure(pk: int, error: ResponsesError | FileRefused) -> Outcome:

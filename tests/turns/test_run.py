@@ -178,15 +178,24 @@ async def test_a_refused_key_gives_a_sentence_and_a_log_line(
 
 
 @pytest.mark.parametrize(
-    ("dialect", "most", "is_cut"), [("llamacpp", 11, True), ("llamacpp", 12, False), ("azure", 11, False)]
+    ("dialect", "most", "window", "is_cut"),
+    [
+        ("llamacpp", 11, 4096, True),
+        ("llamacpp", 12, 4096, False),
+        ("llamacpp", 12, 18, True),  # 7 in, 11 out
+        ("llamacpp", 12, 19, False),
+        ("llamacpp", 12, None, False),
+        ("azure", 11, 18, False),
+    ],
 )
 async def test_an_answer_that_was_cut_says_so_even_where_the_server_does_not(
-    upstream: Script, put: Put, dialect: str, most: int, is_cut: bool
+    upstream: Script, put: Put, dialect: str, most: int, window: int | None, is_cut: bool
 ) -> None:
-    """llama.cpp and Ollama call an answer completed that reached its limit; the others say `incomplete`."""
+    """llama.cpp and Ollama call an answer completed that reached a limit; the others say `incomplete`."""
     upstream(Reply(events=text_events(["One."])), dialect=dialect)
     asked = await stored(put)
-    await Deployment.objects.filter(pk=asked.turn.deployment_id).aupdate(parameters={"max_output_tokens": most})
+    deployments = Deployment.objects.filter(pk=asked.turn.deployment_id)
+    await deployments.aupdate(parameters={"max_output_tokens": most}, context_window=window)
     response = await answer(asked)
     assert response.output_tokens == 11
     assert response.status == (Status.INCOMPLETE if is_cut else Status.COMPLETED)
