@@ -85,7 +85,7 @@ def abilities_of(deployment: Deployment, dialect: Dialect) -> Abilities:
         ("web search", dialect.web_search),
         ("file search", dialect.file_search),
         ("code interpreter", dialect.code_interpreter),
-        ("makes images", dialect.image_generation),
+        ("image generation", dialect.image_generation),
         ("JSON schema", dialect.json_schema),
         ("keeps responses", is_kept),
         ("background", dialect.background and is_kept),

@@ -163,10 +163,15 @@ def _refused_credentials(provider: Provider) -> str:
 
 
 def keep(request: HttpRequest, deployment: Deployment, report: Report) -> None:
-    reports = dict(request.session.get(IN_SESSION, {}))
+    """Store it in the session as that is now: while the test ran, other tabs may have changed it, or signed out."""
+    session = type(request.session)(request.session.session_key)
+    reports = dict(session.get(IN_SESSION, {}))
+    if session.session_key is None:
+        return
     reports.pop(str(deployment.pk), None)
     reports[str(deployment.pk)] = asdict(report)
-    request.session[IN_SESSION] = dict(list(reports.items())[-REPORTS_KEPT:])
+    session[IN_SESSION] = dict(list(reports.items())[-REPORTS_KEPT:])
+    session.save()
 
 
 def kept(request: HttpRequest, deployment: Deployment) -> Report | None:

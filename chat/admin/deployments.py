@@ -55,10 +55,10 @@ class DeploymentInline(BaseInline):
     def connection(self, deployment: Deployment) -> str:
         if deployment.pk is None:
             return "Save first; then the connection can be tested here."
-        return connection_html(self.request, deployment)
+        return connection_html(self.request, deployment, connection.kept(self.request, deployment))
 
 
-def connection_html(request: HttpRequest, deployment: Deployment) -> str:
+def connection_html(request: HttpRequest, deployment: Deployment, report: connection.Report | None) -> str:
     """`_connection.html`: what this deployment can do, the button that tests it, and what the last test said."""
     provider = deployment.provider
     dialect = dialect_in_force(provider)
@@ -67,7 +67,7 @@ def connection_html(request: HttpRequest, deployment: Deployment) -> str:
         "provider": provider,
         "abilities": abilities_of(deployment, dialect) if dialect else None,
         "hints": hints_for(deployment, dialect) if dialect else [],
-        "report": connection.kept(request, deployment),
+        "report": report,
         "may_test": request.user.has_perm("chat.change_provider"),
         "may_take_over": is_ours(provider),
     }

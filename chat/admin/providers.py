@@ -132,7 +132,7 @@ class ProviderAdmin(BaseAdmin):
         )
         connection.keep(request, deployment, report)
         if request.htmx:  # type: ignore[attr-defined]
-            return HttpResponse(connection_html(request, deployment))
+            return HttpResponse(connection_html(request, deployment, report))
         return self._back(deployment)
 
     def take_over_view(self, request: HttpRequest, provider_id: int, deployment_id: int) -> HttpResponse:

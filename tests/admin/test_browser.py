@@ -49,3 +49,22 @@ def test_the_admin_keeps_to_the_policy_and_the_width(server: Server, browser: Br
     lightness = re.match(r"oklch\(([\d.]+)", page.evaluate("getComputedStyle(document.querySelector('.answer')).color"))
     assert lightness
     assert (float(lightness[1]) > 0.5) == (scheme == "dark")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light")])
+def test_a_connection_is_tested_while_the_page_is_edited(
+    server: Server, browser: Browser, width: int, scheme: str
+) -> None:
+    page = browser.page(width=width, color_scheme=scheme)
+    sign_in(page, server)
+    page.goto(f"{server.url}/admin/chat/provider/")
+    page.locator("#result_list").get_by_role("link", name="Embedded engine").click()
+    page.get_by_label("Label").fill("Not saved yet")
+    page.get_by_role("button", name="Test connection").click()
+    expect(page.get_by_text("It works.")).to_be_visible()
+    expect(page.get_by_label("Label")).to_have_value("Not saved yet")
+    page.get_by_text(re.compile(r"All \d+ capabilities")).click()
+    expect(page.get_by_text("previous_response_id")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.reload()
+    expect(page.get_by_text("It works.")).to_be_visible()

@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.test import Client
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from chat import engines
@@ -311,6 +313,28 @@ def test_a_report_is_its_operators_alone(
     serve("azure")
     tried(olga_client, azure)
     assert 'class="findings' not in page_of(signed_in(admin_user), azure)
+
+
+def test_what_another_tab_did_meanwhile_stays(azure: Deployment, rf: RequestFactory) -> None:
+    before = SessionStore()
+    before.create()
+    request = rf.post("/")
+    request.session = SessionStore(before.session_key)
+    assert not request.session.get("theme")  # read before the test, which may take half a minute
+    meanwhile = SessionStore(before.session_key)
+    meanwhile["theme"] = "dark"
+    meanwhile.save()
+    connection.keep(request, azure, connection.Report("It works."))
+    after = SessionStore(before.session_key)
+    assert after["theme"] == "dark"
+    assert after[connection.IN_SESSION][str(azure.pk)]["headline"] == "It works."
+
+
+def test_a_report_for_somebody_who_signed_out_meanwhile_is_dropped(azure: Deployment, rf: RequestFactory) -> None:
+    request = rf.post("/")
+    request.session = SessionStore("gone" * 8)
+    connection.keep(request, azure, connection.Report("It works."))
+    assert not Session.objects.exists()
 
 
 # What would fit better
