@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY = "Ctrl-C stops it."
-START_SECONDS = 40
+START_SECONDS = 90
 STOP_SECONDS = 15
 
 
