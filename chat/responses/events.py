@@ -212,6 +212,8 @@ _OLD_NAMES = {
     "response.reasoning_summary.done": "response.reasoning_summary_text.done",
     "response.reasoning.delta": "response.reasoning_text.delta",
     "response.reasoning.done": "response.reasoning_text.done",
+    "response.reasoning_part.added": "response.content_part.added",  # vLLM's own, around open reasoning
+    "response.reasoning_part.done": "response.content_part.done",
     "response.error": "error",
     "response.canceled": "response.cancelled",
 }

@@ -226,9 +226,14 @@ class DraftItem:
         return value if isinstance(value, str) and value else None
 
     @property
+    def call_id(self) -> str | None:
+        value = self._shape.get("call_id")
+        return value if isinstance(value, str) and value else None
+
+    @property
     def is_named(self) -> bool:
         """Whether it was announced, or was made up for a delta that came without."""
-        return self.id is not None or isinstance(self._shape.get("call_id"), str)
+        return self.id is not None or self.call_id is not None
 
     @property
     def status(self) -> str | None:
@@ -536,8 +541,8 @@ class Draft:
         if item.id is not None:
             self._by_id[item.id] = item
         # llama.cpp's calls have no id, and its deltas name them by their call_id.
-        if item.type.endswith("_call") and isinstance(call_id := item.get("call_id"), str):
-            self._by_id.setdefault(call_id, item)
+        if item.type.endswith("_call") and item.call_id is not None:
+            self._by_id.setdefault(item.call_id, item)
 
     def _known(self, item_id: Any) -> DraftItem | None:
         return self._by_id.get(item_id) if isinstance(item_id, str) else None
@@ -630,20 +635,19 @@ def _parts(value: Any, shown: Parts) -> Parts:
 def _the_same(items: list[DraftItem], output: list[Mapping[str, Any]]) -> dict[int, int]:
     """Which item of the last word each shown one is, as positions in both.
 
-    The same id or call_id says so, else type and order: vLLM makes up new ids for its last word.
+    The same id says so, or call_id, else type and order: vLLM makes up new ids for its last word.
     """
-    named: dict[tuple[str, Any], int] = {}
+    named: dict[str, int] = {}
     by_type: dict[str, list[int]] = {}
     for number, shape in enumerate(output):
-        item_type = str(shape.get("type", ""))
-        by_type.setdefault(item_type, []).append(number)
+        by_type.setdefault(str(shape.get("type", "")), []).append(number)
         for name in ("id", "call_id"):
             if isinstance(value := shape.get(name), str) and value:
-                named.setdefault((item_type, value), number)
+                named.setdefault(value, number)
     same: dict[int, int] = {}
     taken: set[int] = set()
     for item in items:
-        found = named.get((item.type, item.id), named.get((item.type, item.get("call_id"))))
+        found = named.get(item.id or "", named.get(item.call_id or ""))
         if found is not None and found not in taken:
             taken.add(found)
             same[item.position] = found

@@ -182,6 +182,8 @@ RECORDINGS = (
     Recording("ollama_text_then_call", "ollama", ("2", "other ids"), "Let me check.", sentence=NO_TOOL),
     Recording("vllm_text", "vllm", ("1", "other ids"), "A city in France."),
     Recording("vllm_reasoning", "vllm", ("3 raw",), "Paris."),
+    Recording("vllm_gpt_oss", "vllm", ("3 raw", "other ids"), "Hello!"),
+    Recording("vllm_reasoning_as_text", "vllm", ("3 raw",), "Good day."),
     Recording("vllm_function_call", "vllm", ("2", "other ids"), sentence=NO_TOOL),
     Recording("vllm_cut", "vllm", ("8", "other ids"), "Paris is the capital", "incomplete", TOO_LONG),
     Recording("vllm_error", "vllm", ("7 nested",), "The answer is", "failed", FAULT),

@@ -17,11 +17,11 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from chat.conversations.ask import Asked
-from chat.models import Response, Status, Turn
+from chat.models import Deployment, Response, Status, Turn
 from chat.rendering.views import render_turn, turn_view
 from chat.turns import run
 from tests.dom import Element, parse
-from tests.recordings import BY_NAME, RECORDINGS, Recording
+from tests.recordings import BY_NAME, RECORDINGS, TOO_LONG, Recording
 from tests.responses.wire import draft_of
 from tests.upstream import Reply, Upstream, json_reply
 
@@ -103,6 +103,18 @@ async def assert_readable(recording: Recording, upstream: Script, put: Put) -> N
     if not recording.sentence:
         assert 'class="problem"' not in page.html(), recording.name
     assert not re.search(r"""[{\[]\s*["'\]}]""", words), f"{recording.name}: JSON that nothing folds away"
+
+
+async def test_an_answer_that_its_server_cut_in_silence_is_said_to_be_cut(
+    upstream: Script, put: Put, deployment: Deployment
+) -> None:
+    """llama.cpp calls it completed; that it has as many tokens as it might is all that tells."""
+    deployment.parameters = {"max_output_tokens": 12}
+    await deployment.asave()
+    upstream(Replay(events=[], data=BY_NAME["llamacpp_cut"].bytes), dialect="llamacpp")
+    response, page = await page_of(await sync_to_async(put)("Why?"))
+    assert (response.status, response.output_tokens) == (Status.INCOMPLETE, 12)
+    assert TOO_LONG in spoken(page)
 
 
 async def test_a_cut_background_answer_that_was_stored_meanwhile_is_fetched(upstream: Script, put: Put) -> None:
