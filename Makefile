@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run local entra test check fix ci lock screenshots clean
+.PHONY: help run local entra test bench check fix ci lock screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ entra: .venv/entra.installed  ## install what signs in with Microsoft Entra ID, 
 test: .venv/all.installed  ## run all tests, browser journeys included (ARGS="..." for pytest)
 	@.ci/apt chromium
 	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=worksteal --durations=10 $(if $(CI),-p no:cacheprovider) $(ARGS)
+
+bench: .venv/all.installed  ## measure what is promised; prints a table, writes bench.json
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 check: .venv/all.installed  ## lint, formatting, types, layers, templates, migrations
 	$(BIN)/ruff check
