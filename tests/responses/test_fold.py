@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -399,7 +398,7 @@ def test_a_content_filter_in_the_stream_names_the_category() -> None:
     assert failure.user_message == "The provider's content filter blocked this question (hate, high)."
 
 
-# Garbage and time
+# Garbage
 
 OUTPUT_TEXT = {"type": "output_text", "text": "x"}
 NULLISH = [None, True, -1, 0, 1, 2**60, 0.5, "", "a", "output_text", "\ud83d", [], ["a", None], [[1]], {}]
@@ -434,21 +433,3 @@ def test_no_sequence_of_events_raises(payloads: list[dict[str, Any]]) -> None:
     draft.text().encode("utf-8", "surrogatepass")
     json.dumps(draft.output())
     assert [item.position for item in draft.items] == list(range(len(draft.items)))
-
-
-def long_stream(deltas: int) -> list[Event]:
-    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    return [text_delta(f"word {n} ", sequence_number=n, logprobs=[], **at) for n in range(deltas)]
-
-
-@pytest.mark.quiet
-def test_time_is_linear_in_the_stream() -> None:
-    def seconds(deltas: int) -> float:
-        events = long_stream(deltas)
-        started = time.process_time()
-        fold(events).text()
-        return time.process_time() - started
-
-    fold(long_stream(100))
-    short, long = min(seconds(4_000) for _ in range(3)), min(seconds(32_000) for _ in range(3))
-    assert long < 24 * short  # 8 when linear, 64 when quadratic

@@ -252,6 +252,7 @@ def test_changes_are_enough_to_follow_each_text_of_a_made_up_stream(data: bytes)
         shown[place] = whole
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("field", ["text", "arguments", "annotations", "items"])
 @pytest.mark.quiet
 def test_ten_times_the_stream_takes_about_ten_times_the_time(field: str) -> None:
