@@ -5,7 +5,9 @@ transcript      one conversation as its owner saw it, and the versions beside th
 search, filters, figures
 trace           who looked at what
 reviewers       the group that may look
-providers       endpoints and the models they serve
+providers       endpoints; deployments are the models they serve, on the same page
+capabilities    what they can do, in words
+connection      one short question, to see whether it works
 people          who may sign in
 """
 

@@ -78,8 +78,8 @@ def abilities_of(deployment: Deployment, dialect: Dialect) -> Abilities:
     """What people can expect of it. Settings of the deployment count: what is not kept cannot run in the background."""
     is_kept = dialect.store and deployment.keeps_responses
     told = [
-        ("PDFs", dialect.pdf_input),
-        ("images", dialect.image_base64 or dialect.image_url),
+        ("PDFs" if dialect.pdf_input else "PDFs as text", True),
+        ("images", dialect.image_base64),
         ("functions", dialect.tools),
         ("remote tools", dialect.mcp),
         ("web search", dialect.web_search),

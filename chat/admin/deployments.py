@@ -38,6 +38,9 @@ class DeploymentInline(BaseInline):
         ("Requests and people", {"fields": ("parameters", "groups")}),
     )
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("provider")
+
     def get_formset(self, request: HttpRequest, obj: Provider | None = None, **kwargs: Any) -> Any:
         self.request = request  # Django makes an inline anew for each request
         return super().get_formset(request, obj, **kwargs)

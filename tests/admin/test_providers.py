@@ -7,7 +7,9 @@ import sys
 from typing import Any
 
 import pytest
+from django.db import connection as db_connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from chat import engines
@@ -84,6 +86,7 @@ def test_a_reviewer_changes_no_provider(rita_client: Client, provider: Provider)
 # Keys
 
 
+@pytest.mark.seed("S0-14")
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_instead_of_a_name_is_refused_and_not_shown_again(olga_client: Client, key: str) -> None:
     page = refusal(olga_client, ADD, form(key_variable=key))
@@ -182,6 +185,7 @@ def test_the_page_says_whether_tokens_can_be_got(
     assert "azure-identity is not installed" in olga_client.get(address(provider)).content.decode()
 
 
+@pytest.mark.seed("S0-14")
 def test_the_page_says_whether_the_variable_is_set_and_never_to_what(
     olga_client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,13 +384,27 @@ def test_of_two_places_that_say_how_much_to_reason_the_winner_is_named(deploymen
     assert "left out: metadata." in hints_for(deployment, DIALECTS["ollama"])[-1]
 
 
+def test_a_page_of_many_deployments_costs_as_many_queries_as_one_of_one(
+    olga_client: Client, deployment: Deployment
+) -> None:
+    with CaptureQueriesContext(db_connection) as once:
+        olga_client.get(address(deployment.provider))
+    Deployment.objects.bulk_create(Deployment(provider=deployment.provider, name=f"m{n}") for n in range(5))
+    with CaptureQueriesContext(db_connection) as often:
+        olga_client.get(address(deployment.provider))
+    # Which groups may choose each of them is Django's question, one a row.
+    assert len([query for query in often if "auth_group" not in query["sql"]]) == len(
+        [query for query in once if "auth_group" not in query["sql"]]
+    )
+
+
 def test_a_line_says_what_a_deployment_can_do(deployment: Deployment) -> None:
     able = abilities_of(deployment, DIALECTS["azure"])
     assert {"PDFs", "images", "functions", "keeps responses", "background", "reasoning effort"} <= {*able.can}
     assert able.cannot == ["web search"]
     deployment.keeps_responses = False
     assert {"keeps responses", "background"} <= {*abilities_of(deployment, DIALECTS["azure"]).cannot}
-    assert "PDFs" in abilities_of(deployment, DIALECTS["llamacpp"]).cannot
+    assert "PDFs as text" in abilities_of(deployment, DIALECTS["llamacpp"]).can
 
 
 # Rows from the environment
