@@ -90,6 +90,11 @@ def may_hold_key(name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in settings.PROVIDER_KEY_VARIABLES)
 
 
+def may_be_scope(scope: str) -> bool:
+    """Whether tokens for this scope may be sent to an address that staff type in: they are this server's identity."""
+    return any(fnmatchcase(scope, pattern) for pattern in settings.PROVIDER_TOKEN_SCOPES)
+
+
 def _key(provider: Provider) -> str:
     variable = provider.key_variable
     if not variable:
@@ -117,6 +122,8 @@ def _credential(provider: Provider, dialect: Dialect) -> EntraCredential:
     scope = provider.token_scope or dialect.token_scope
     if not scope:
         raise KeyMissing(f"provider {provider.name!r} uses Entra ID, and neither it nor its dialect has a token scope")
+    if provider.source != Provider.Source.ENVIRONMENT and not may_be_scope(scope):
+        raise KeyMissing(f"provider {provider.name!r}: token scope {scope!r} is not among PROVIDER_TOKEN_SCOPES")
     credentials = _credentials.setdefault(asyncio.get_running_loop(), {})
     if scope not in credentials:
         credentials[scope] = EntraCredential(scope)

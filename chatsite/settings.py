@@ -287,6 +287,15 @@ LOGGING = {
 PROVIDER_KEY_VARIABLES = tuple(
     name.strip() for name in env.str("PROVIDER_KEY_VARIABLES", "*_API_KEY").split(",") if name.strip()
 )
+# And for which scopes such a provider is sent this server's tokens of Entra ID. A token for another one, such as
+# https://management.azure.com/.default, would let whoever receives it do there what this server's identity may do.
+PROVIDER_TOKEN_SCOPES = tuple(
+    scope.strip()
+    for scope in env.str(
+        "PROVIDER_TOKEN_SCOPES", "https://cognitiveservices.azure.com/.default,https://ai.azure.com/.default"
+    ).split(",")
+    if scope.strip()
+)
 
 TURNS_PER_PAGE = 20
 CONVERSATIONS_PER_PAGE = 40

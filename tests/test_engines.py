@@ -290,6 +290,22 @@ class TestClient:
         assert repr(client_for(provider).endpoint.credential) == "EntraCredential('https://ai.azure.com/.default')"
         await engines.close()
 
+    async def test_staff_may_not_have_tokens_sent_for_any_scope(self, provider: Provider, settings: Settings) -> None:
+        provider.auth, provider.dialect = Provider.Auth.ENTRA, "azure"
+        provider.token_scope = "https://management.azure.com/.default"
+        with pytest.raises(KeyMissing, match="is not among PROVIDER_TOKEN_SCOPES"):
+            client_for(provider)
+        provider.token_scope, provider.capabilities = "", {"token_scope": "https://vault.azure.net/.default"}
+        with pytest.raises(KeyMissing, match="is not among PROVIDER_TOKEN_SCOPES"):
+            client_for(provider)
+        settings.PROVIDER_TOKEN_SCOPES = ("https://vault.azure.net/*",)
+        assert client_for(provider).endpoint.credential is not None
+        # What the environment describes, the operator has named already.
+        settings.PROVIDER_TOKEN_SCOPES = ()
+        provider.source = Provider.Source.ENVIRONMENT
+        assert client_for(provider).endpoint.credential is not None
+        await engines.close()
+
     async def test_entra_id_without_a_scope_is_told_to_the_operator(self, provider: Provider) -> None:
         provider.auth = Provider.Auth.ENTRA
         with pytest.raises(KeyMissing, match="neither it nor its dialect has a token scope"):

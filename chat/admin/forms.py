@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.html import format_html
 
 from chat.admin.capabilities import dialect_in_force, pointless_fields
 from chat.admin.keys import SERVER_SECRETS, allowed_variables, holds_a_key, is_secret_header, looks_like_a_key
-from chat.engines import may_hold_key
+from chat.engines import may_be_scope, may_hold_key
 from chat.models import Deployment, Provider
 from chat.responses.dialects import DIALECTS, Dialect, normalise_base_url
 
@@ -134,18 +135,28 @@ class ProviderForm(ForgetsSecrets, ProviderModelForm):
             self.add_error(
                 "key_variable", "Name the environment variable that holds the key, or choose another way to sign in."
             )
-        if cleaned.get("auth") == Provider.Auth.ENTRA and cleaned.get("token_scope") == "":
-            self.need_scope(cleaned)
+        if cleaned.get("auth") == Provider.Auth.ENTRA and "token_scope" in cleaned:
+            self.check_scope(cleaned)
         return cleaned
 
-    def need_scope(self, cleaned: dict[str, Any]) -> None:
+    def check_scope(self, cleaned: dict[str, Any]) -> None:
         """Where neither dialect nor override has one, nobody knows what the tokens are for."""
         dialect = self.chosen_dialect()
-        if dialect and "capabilities" in cleaned and not dialect.with_overrides(cleaned["capabilities"]).token_scope:
+        if dialect is None or "capabilities" not in cleaned:
+            return
+        scope = cleaned["token_scope"] or dialect.with_overrides(cleaned["capabilities"]).token_scope
+        if not scope:
             self.add_error(
                 "token_scope",
                 f"{dialect.label} has no scope of its own for tokens of Entra ID. Give the one that the server asks "
                 "for, such as https://cognitiveservices.azure.com/.default, or choose another way to sign in.",
+            )
+        elif not may_be_scope(scope):
+            self.add_error(
+                "token_scope",
+                "Tokens for this scope would be sent to the address above, and this server allows that for "
+                f"{', '.join(settings.PROVIDER_TOKEN_SCOPES) or 'no scope at all'}. Choose such a scope, or set "
+                "PROVIDER_TOKEN_SCOPES for the server.",
             )
 
     def chosen_dialect(self) -> Dialect | None:

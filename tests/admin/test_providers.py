@@ -154,16 +154,29 @@ def test_tokens_need_no_variable_and_the_scope_of_the_dialect(olga_client: Clien
     assert Provider.objects.get().token_scope == ""
 
 
-def test_where_the_dialect_has_no_scope_one_is_given(olga_client: Client) -> None:
+def test_where_the_dialect_has_no_scope_one_is_given(olga_client: Client, settings: Any) -> None:
+    settings.PROVIDER_TOKEN_SCOPES = ("api://house/*",)
     data = form(auth="entra", key_variable="")
     assert "OpenAI has no scope of its own" in refusal(olga_client, ADD, data)
     assert olga_client.post(ADD, {**data, "token_scope": "api://house/.default"}).status_code == 302
     assert Provider.objects.get().token_scope == "api://house/.default"
 
 
-def test_a_scope_may_come_from_an_override(olga_client: Client) -> None:
+def test_a_scope_may_come_from_an_override(olga_client: Client, settings: Any) -> None:
+    settings.PROVIDER_TOKEN_SCOPES = ("api://house/.default",)
     data = form(auth="entra", key_variable="", capabilities='{"token_scope": "api://house/.default"}')
     assert olga_client.post(ADD, data).status_code == 302
+
+
+@pytest.mark.parametrize("field", ["token_scope", "capabilities"])
+def test_tokens_for_anything_else_that_this_server_may_do_are_sent_nowhere(olga_client: Client, field: str) -> None:
+    """Whoever received one for Azure's management could do there what the identity of this server may do."""
+    scope = "https://management.azure.com/.default"
+    data = form(dialect="azure", base_url="https://a.example/", auth="entra", key_variable="")
+    data[field] = scope if field == "token_scope" else f'{{"token_scope": "{scope}"}}'
+    page = refusal(olga_client, ADD, data)
+    assert "PROVIDER_TOKEN_SCOPES" in page
+    assert "https://cognitiveservices.azure.com/.default" in page
 
 
 @pytest.mark.parametrize("scope", ["eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9", "two words"])
