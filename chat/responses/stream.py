@@ -147,8 +147,14 @@ async def _chunks(response: httpx.Response, encoding: str) -> AsyncGenerator[byt
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise BadStream(f"a reply compressed as {encoding[:50]!r}, which was not asked for", request_id=request_id)
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)  # either form
+    surplus = 0
     try:
         async for packed in response.aiter_raw():
+            if unpack.eof:  # it would keep what follows. A little is read, to reach the end of the reply
+                surplus += len(packed)
+                if surplus > UNPACKED_BYTES:
+                    return
+                continue
             is_whole = False
             while not is_whole:
                 chunk = unpack.decompress(packed, UNPACKED_BYTES)

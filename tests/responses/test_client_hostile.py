@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 import tempfile
@@ -329,6 +330,25 @@ def test_every_answer_ends_in_a_value_or_an_error_of_the_tree(runner: Runner, fo
 def test_the_worst_answers_do_too(runner: Runner, folder: Path, answer: Answer) -> None:
     for operation in sorted(OPERATIONS):
         ends_well(runner, folder, operation, answer, with_token=True)
+
+
+async def test_what_follows_a_compressed_body_is_neither_kept_nor_read_for_ever() -> None:
+    """zlib keeps it: a server that never stops would fill the memory, and no limit would count it."""
+    given = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal given
+        yield gzip.compress(b'{"data": [{"id": "m"}]}')
+        while given < 1000:
+            given += 1
+            yield bytes(16 * 1024)
+
+    def reply(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, content=endless())
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(reply)) as http:
+        assert await Client(Endpoint("http://test/v1", DIALECTS["openai"], "sk"), http).models() == ["m"]
+    assert given < 10
 
 
 def ends_well(
