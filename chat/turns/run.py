@@ -90,6 +90,7 @@ class Job:
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     files_renewed: bool = False
     echoes_reasoning: bool = True
+    asked_for_encryption: bool = False
     is_kept_upstream: bool = True
     most_tokens: int | None = None  # that were asked for
     is_stored: bool = False
@@ -284,7 +285,8 @@ async def _mended(job: Job, plan: history.Plan, error: Refused) -> history.Plan 
         return await _planned(job, chain=False) if plan.previous_response_id else None
     if not isinstance(error, InvalidRequest | NotFound):
         return None
-    if _ENCRYPTION_REFUSED.search(error.message) and deployment.pk not in _without_encryption:
+    # Whether this request asked: another that runs beside it may have been refused, and have noted it, meanwhile.
+    if _ENCRYPTION_REFUSED.search(error.message) and job.asked_for_encryption:
         _without_encryption.add(deployment.pk)
         return await _planned(job, chain=bool(plan.previous_response_id))
     if plan.has_reasoning and _REASONING_REFUSED.search(str(error)):
@@ -332,8 +334,9 @@ async def _body(job: Job, plan: history.Plan) -> dict[str, Any]:
     deployment = job.turn.deployment
     assert deployment is not None
     await _load_parts(job, plan)
+    job.asked_for_encryption = deployment.pk not in _without_encryption
     body: dict[str, Any] = {
-        **parameters_of(deployment, job.dialect, encrypted=deployment.pk not in _without_encryption),
+        **parameters_of(deployment, job.dialect, encrypted=job.asked_for_encryption),
         "model": deployment.name,
         "input": [_with_files(item, job.parts) for item in plan.items],
     }

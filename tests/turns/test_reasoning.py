@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -150,6 +151,24 @@ async def test_a_model_that_does_not_reason_is_asked_for_it_once(upstream: Scrip
     assert [first.text, second.text] == ["One.", "Two."]
     assert ["include" in request for request in script.requests] == [True, False, False]
     assert {request["store"] for request in script.requests} == {False}
+
+
+async def test_two_who_ask_such_a_model_at_once_both_get_their_answers(upstream: Script, put: Put) -> None:
+    refusal = "Encrypted content is not supported with this model."
+    script = upstream(refused(refusal), refused(refusal), *(Reply(events=text_events(["Yes."])) for _ in range(2)))
+    both_have_asked = asyncio.Barrier(2)
+    take = script.handle_async_request
+
+    async def take_both(request: httpx.Request) -> httpx.Response:
+        reply = await take(request)
+        if reply.status_code == 400:
+            await both_have_asked.wait()
+        return reply
+
+    script.handle_async_request = take_both  # type: ignore[method-assign]
+    asked = [await stored(put), await stored(put, "And you?")]
+    responses = await asyncio.gather(*map(answer, asked))
+    assert [(response.status, response.text) for response in responses] == [(Status.COMPLETED, "Yes.")] * 2
 
 
 async def test_an_answer_that_was_not_kept_is_not_asked_for_when_its_stream_ends_early(
