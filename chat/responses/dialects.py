@@ -328,7 +328,7 @@ def normalise_base_url(dialect: Dialect, url: str) -> str:
         raise ValueError("The base URL is not an address; give one such as https://NAME.openai.azure.com/.") from error
     if parts.scheme not in {"http", "https"}:
         raise ValueError("The base URL begins with https:// (or http:// for a server in your own network).")
-    if not parts.hostname:
+    if not parts.hostname or not all(0 < len(label) < 64 for label in parts.hostname.removesuffix(".").split(".")):
         raise ValueError("The base URL has no host name; give one such as https://NAME.openai.azure.com/.")
     if parts.username is not None or parts.password is not None:
         raise ValueError("The base URL holds credentials; put the key into its environment variable.")
@@ -347,7 +347,9 @@ def _base_path(dialect: Dialect, path: str, *, is_dated: bool) -> str:
         head, openai, rest = path.partition("/openai")  # also /openai/deployments/NAME, the address of an older API
         if openai and not rest and is_dated:  # a Foundry project: …/openai/responses?api-version=2025-05-15-preview
             return path
-        return path if path.endswith("/v1") and openai else f"{head}/openai/v1"
+        if path.endswith("/v1") and openai:
+            return path
+        return f"{head.removesuffix('/v1')}/openai/v1"  # some know only that it is “v1”
     return path or f"/{dialect.base_path}"
 
 

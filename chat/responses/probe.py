@@ -106,7 +106,9 @@ def _is_text(event: Event) -> bool:
 def _tell_failure(error: ResponsesError, found: Findings) -> None:
     found.error = error
     found.sentences.append(error.user_message)
-    found.sentences.append(f"What it said: {_in_short(error)}.")
+    said = _in_short(error)
+    if not any(said in sentence for sentence in found.sentences):  # of the models it may have said the same
+        found.sentences.append(f"What it said: {said}.")
 
 
 def _tell_answer(model: str, draft: Draft, found: Findings) -> None:
