@@ -70,6 +70,8 @@ def value(text: str) -> int | float:
         raise ValueError("not a sum") from error
     if isinstance(value, float) and not math.isfinite(value):
         raise Undefined("not finite")
+    if isinstance(value, int) and value.bit_length() > MAX_DIGITS / math.log10(2):
+        raise Undefined("too long to write")
     return value
 
 

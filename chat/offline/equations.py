@@ -14,6 +14,7 @@ _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|\S")
 _SIGNS = {"×": "*", "·": "*", "÷": "/", "−": "-", "^": "**", "–": "-"}
 MAX_TOKENS = 40
 MAX_DEGREE = 2
+MAX_TERM = 10**60  # of numerators and denominators: beyond a float, solutions could be neither found nor written
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def _equation(question: str, left: list[tuple[str, int, int]], right: list[tuple
         return None
     terms = _minus(*sides)
     if not terms[1] and not terms[2]:
+        return None
+    if any(max(abs(term.numerator), term.denominator) > MAX_TERM for term in terms):
         return None
     return Equation(question[left[0][1] : right[-1][2]], letters.pop(), (terms[0], terms[1], terms[2]))
 

@@ -14,6 +14,7 @@ import re
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from . import arithmetic, charts, equations
@@ -36,7 +37,9 @@ _LINES = re.compile(
     r"\bline|trend|over time|verlauf|linie|courbe|línea|折线|折線|趋势|趨勢|推移|折れ線|추이|꺾은선", re.IGNORECASE
 )
 MAX_TABLE_BYTES = 4 * 1024 * 1024
+MAX_CELLS = 1_000_000  # short rows are filled up to the width of the heading: a small file could take all memory
 MAX_COLUMNS = 12
+MAX_NUMBER = 1e150  # sums and distances of larger ones leave what a float can hold
 
 
 @dataclass(frozen=True)
@@ -232,8 +235,11 @@ def read_table(file: ContainerFile) -> Table | None:
         return None
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-        rows = list(reader)
+        most = MAX_CELLS // max(1, len(reader.fieldnames or ()))
+        rows = list(islice(reader, most + 1))
     except csv.Error:
+        return None
+    if len(rows) > most:
         return None
     header = list(dict.fromkeys(name for name in reader.fieldnames or () if name))
     numbers = {name: found for name in header if (found := _numbers(row.get(name) for row in rows)) is not None}
@@ -255,7 +261,7 @@ def _numbers(cells: Iterable[Any]) -> list[float] | None:
         found = [float(cell) for cell in cells if cell]
     except (TypeError, ValueError):
         return None
-    return found if found and all(math.isfinite(value) for value in found) else None
+    return found if found and all(abs(value) < MAX_NUMBER for value in found) else None
 
 
 def _about_table(question: str, language: str, table: Table, container: Container, bench: Bench) -> Worked:

@@ -20,6 +20,8 @@ from .wires import Json
 
 MAX_DEPTH = 24
 MAX_ENTRIES = 200
+MAX_VALUES = 10_000  # in all: schemas that refer to each other multiply
+MAX_LENGTH = 100_000  # of a string
 _QUOTED = re.compile(r"[\"“„«「']([^\"”“»」']{1,200})[\"”“»」']")
 _CAPITALISED = re.compile(
     r"(?<![.!?]\s)(?<!^)\b[A-Z][\w’-]+(?:\s+[A-Z][\w’-]+)*|^[A-Z][\w’-]+(?=\s+(?:and|und|et|y)\s+[A-Z])"
@@ -116,13 +118,15 @@ class _Filler:
     def __init__(self, root: Any, source: Source) -> None:
         self._root = root
         self._source = source
+        self._left = MAX_VALUES
 
     def value(self, schema: Any, name: str, path: tuple[int, ...]) -> Any:
         """`path` holds the schemas that are being filled, so that a recursive one ends."""
         if not isinstance(schema, dict):
             return self._source.string(name) if schema is True else None
-        if len(path) > MAX_DEPTH:
-            raise Impossible("too deep")
+        self._left -= 1
+        if len(path) > MAX_DEPTH or self._left < 0:
+            raise Impossible("too deep, or too much")
         schema = self._resolved(schema)
         if id(schema) in path:
             raise Impossible("endless")
@@ -148,8 +152,11 @@ class _Filler:
                 return None
         return self._string(schema, name)
 
-    def _resolved(self, schema: Json) -> Json:
+    def _resolved(self, schema: Json, depth: int = 0) -> Json:
         """Follow references, and merge what has to hold together."""
+        self._left -= 1
+        if depth > MAX_DEPTH or self._left < 0:
+            raise Impossible("too deep, or too much")
         for _ in range(MAX_DEPTH):
             pointer = schema.get("$ref")
             if not isinstance(pointer, str):
@@ -163,7 +170,7 @@ class _Filler:
             return schema
         merged: Json = {key: value for key, value in schema.items() if key != "allOf"}
         for part in parts:
-            for key, value in (self._resolved(part) if isinstance(part, dict) else {}).items():
+            for key, value in (self._resolved(part, depth + 1) if isinstance(part, dict) else {}).items():
                 if key == "properties" and isinstance(value, dict) and isinstance(merged.get(key), dict):
                     merged[key] = {**merged[key], **value}
                 elif key == "required" and isinstance(value, list) and isinstance(merged.get(key), list):
@@ -258,6 +265,8 @@ class _Filler:
             return _example(pattern, fewest, most)
         if isinstance(shape, str) and shape in _FORMATS:
             return self._formatted(shape)
+        if fewest > MAX_LENGTH:
+            raise Impossible("too long")
         text = self._source.string(name)[:most]
         return text + "." * (fewest - len(text))
 
@@ -381,6 +390,8 @@ def _written(parsed: Any, extra: int, groups: dict[int, str]) -> Iterator[str]:
             case "SUBPATTERN":
                 number, _, _, inner = argument
                 text = "".join(_written(inner, extra, groups))
+                if len(text) > MAX_LENGTH:  # repeated in a repeat, it grows with every bracket
+                    raise Impossible("too long")
                 groups[number] = text
                 yield text
             case "ATOMIC_GROUP":

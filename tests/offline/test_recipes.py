@@ -106,6 +106,8 @@ async def test_a_table_is_read_as_the_code_reads_it(engine: Engine, ask: Ask, tm
         ("huge field.csv", b"a,b\n1," + b"x" * 200_000 + b"\n"),
         ("special.csv", b"a,b\nnan,1\ninf,2\n"),
         ("twice.csv", b"a,a\n1,2\n"),
+        ("huge numbers.csv", b"a,b\nx,1e308\ny,1e308\n"),
+        ("huge distance.csv", b"a,b\nx,1e308\ny,-1e308\n"),
     ],
 )
 async def test_any_table_is_answered(ask: Ask, tmp_path: Path, name: str, content: bytes) -> None:
@@ -154,6 +156,29 @@ def test_any_text_is_looked_through_for_equations(text: str) -> None:
 
 
 # Containers
+
+
+HUGE = "(((((((((99999999999999^2)^2)^2)^2)^2)^2)^2)^2)^2)"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [f"{HUGE}*x=1", f"{HUGE}*x^2=1", "9^314*" * 28 + "1"],
+    ids=["linear", "squared", "product"],
+)
+async def test_a_sum_too_long_to_write_is_answered_all_the_same(ask: Ask, question: str) -> None:
+    response = await ask(question, tools=[INTERPRETER])
+    assert response["status"] == "completed"
+    assert not calls_of(response)
+
+
+async def test_a_wide_heading_over_many_short_rows_is_no_table(ask: Ask) -> None:
+    """Each row would be filled up to the width of the heading: 30 KB would take 10,000,000 cells."""
+    heading = ",".join(f"c{number}" for number in range(3_000))
+    data = (heading + "\n" + "1\n" * 3_500).encode()
+    response = await interpreted(ask, "Analyse this data", inline_file("wide.csv", data, "text/csv"))
+    assert response["status"] == "completed"
+    assert "summary.csv" not in text_of(response)
 
 
 def test_a_container_that_nobody_uses_expires_with_its_files() -> None:

@@ -167,6 +167,34 @@ def test_a_schema_of_scraps_is_survived(schema: Any) -> None:
     strict_problem(schema)
 
 
+def a_tree_of_references(depth: int) -> Any:
+    """Ten of the next kind in each: 10 ** depth values in a schema of a few lines."""
+    kinds: dict[str, Any] = {
+        f"k{level}": {
+            "type": "object",
+            "required": [f"p{number}" for number in range(10)],
+            "properties": {f"p{number}": {"$ref": f"#/$defs/k{level + 1}"} for number in range(10)},
+        }
+        for level in range(depth)
+    }
+    return {"$defs": kinds | {f"k{depth}": {"type": "integer"}}, "$ref": "#/$defs/k0"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [{"$ref": "#"}]},
+        {"allOf": [{"allOf": [{"$ref": "#"}, {"$ref": "#"}]}, {"type": "object"}]},
+        a_tree_of_references(12),
+        {"type": "string", "minLength": 10**9},
+        {"type": "string", "pattern": "((((((a{150}){150}){150}){150}){150}){150})"},
+    ],
+    ids=["itself", "itself-twice", "multiplying", "long", "a-long-pattern"],
+)
+def test_a_schema_that_asks_for_endlessly_much_gets_an_empty_object(schema: Any) -> None:
+    assert fill(schema, Source("How many?", "An answer.")) == {}
+
+
 def test_a_pattern_that_takes_for_ever_to_match_is_not_matched() -> None:
     hostile = {"type": "string", "pattern": r"^(a+)+$", "minLength": 40}
     text = fill(hostile, Source("a" * 60 + "!", "a" * 60 + "!"))
