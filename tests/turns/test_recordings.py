@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -19,11 +20,12 @@ from asgiref.sync import sync_to_async
 from chat.conversations.ask import Asked
 from chat.models import Deployment, Response, Status, Turn
 from chat.rendering.views import render_turn, turn_view
+from chat.responses.dialects import DIALECTS, normalise_base_url
 from chat.turns import run
 from tests.dom import Element, parse
 from tests.recordings import BY_NAME, RECORDINGS, TOO_LONG, Recording
 from tests.responses.wire import draft_of
-from tests.upstream import Reply, Upstream, json_reply
+from tests.upstream import URL, Reply, Upstream, json_reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,7 +33,6 @@ Script = Callable[..., Upstream]
 Put = Callable[..., Asked]
 
 STATUSES = {"in_progress": Status.INTERRUPTED}
-DIALECTS = sorted({recording.dialect for recording in RECORDINGS})
 GONE = {
     "error": {"message": "Response with id 'resp' not found.", "type": "invalid_request_error", "code": "not_found"}
 }
@@ -65,9 +66,9 @@ async def page_of(asked: Asked) -> tuple[Response, Element]:
 
 
 def stores(script: Upstream, response_id: str, reply: Callable[[], httpx.Response]) -> None:
-    """What the provider has of a response, at the address of either kind of base URL."""
-    for base in ("/v1", "/v1/openai/v1"):
-        script.by_path[f"{base}/responses/{response_id}"] = lambda request: reply()
+    """What the provider has of a response, at the address that the dialect makes of the base URL."""
+    base = urlsplit(normalise_base_url(DIALECTS[script.dialect], URL)).path
+    script.by_path[f"{base}responses/{response_id}"] = lambda request: reply()
 
 
 def spoken(element: Element) -> str:
@@ -78,7 +79,7 @@ def spoken(element: Element) -> str:
     )
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", sorted({recording.dialect for recording in RECORDINGS}))
 async def test_each_recording_becomes_an_answer_that_a_person_can_read(
     dialect: str, upstream: Script, put: Put
 ) -> None:
