@@ -7,6 +7,7 @@ transport costs. aiohttp's ceiling of 100 connections is lifted: each running an
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ class Direct(NamedTuple):
 def open_http(*, trust_env: bool = True) -> httpx.AsyncClient:
     """The HTTP client for all providers; close it with `aclose()` (or `async with`) on the loop that used it.
 
-    `trust_env` honours HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+    `trust_env` honours HTTP_PROXY, HTTPS_PROXY and NO_PROXY; what runs on this machine is asked directly all the same.
     """
     timeout = httpx.Timeout(CONNECT_SECONDS, read=READ_SECONDS, write=WRITE_SECONDS, pool=None)
     return httpx.AsyncClient(
@@ -50,16 +51,15 @@ class StreamingTransport(httpx.AsyncBaseTransport):
     """httpx over aiohttp without a ceiling."""
 
     def __init__(self, *, trust_env: bool = True) -> None:
-        self._trust_env = trust_env
+        self._has_proxies = trust_env and bool(getproxies())
         self._ssl = httpx.create_ssl_context(trust_env=trust_env)
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether they honour the environment's proxies
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self._session is None:
-            self._session = self._new_session()
+        session = self._session_for(request.url.host)
         timeout = request.extensions.get("timeout", {})
         with _errors_of_httpx():
-            reply = await self._session.request(
+            reply = await session.request(
                 request.method,
                 str(request.url),
                 headers=request.headers.multi_items(),
@@ -84,15 +84,22 @@ class StreamingTransport(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
-    def _new_session(self) -> aiohttp.ClientSession:
+    def _session_for(self, host: str) -> aiohttp.ClientSession:
+        # For a proxy this machine is another one: it would be sent key and question, and could not deliver them.
+        by_proxy = self._has_proxies and not _is_loopback(host)
+        if by_proxy not in self._sessions:
+            self._sessions[by_proxy] = self._new_session(by_proxy)
+        return self._sessions[by_proxy]
+
+    def _new_session(self, by_proxy: bool) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Also makes aiohttp read ~/.netrc for each request, in a thread: only where there is a proxy.
-            trust_env=self._trust_env and bool(getproxies()),
+            trust_env=by_proxy,
             auto_decompress=False,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
@@ -146,6 +153,13 @@ class Body(httpx.AsyncByteStream):
             self._watch()
         else:
             self._content.set_exception(aiohttp.SocketTimeoutError(f"nothing came for {self._patience:g} seconds"))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _body_of(request: httpx.Request) -> bytes | httpx.AsyncByteStream | None:

@@ -33,6 +33,7 @@ from chat.responses.errors import (
 )
 from chat.responses.events import Delta, Terminal
 from chat.responses.fold import Draft
+from chat.responses.transport import open_http
 from tests.responses.asking import BODY, KEY, RESPONSE, Waits, client_for, collect, scripted
 from tests.responses.server import Connection, reply, serving, stream
 from tests.responses.wire import NAMES, events_of, fold, recording
@@ -48,6 +49,18 @@ async def test_create_sends_json_and_returns_the_response(http: httpx.AsyncClien
     assert request.json == {"model": "m", "input": "Grüße 😀", "stream": False}
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert request.headers["content-type"] == "application/json"
+
+
+async def test_a_proxy_is_asked_for_others_and_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with serving(reply(200, RESPONSE)) as proxy, serving(reply(200, RESPONSE)) as server:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        async with open_http() as http:
+            assert await client_for(server.url, http).create(BODY) == RESPONSE
+            assert (len(server.requests), proxy.requests) == (1, [])
+            assert await client_for("http://upstream.test/v1/", http).create(BODY) == RESPONSE
+    assert [request.target for request in proxy.requests] == ["http://upstream.test/v1/responses"]
 
 
 async def test_azure_gets_its_own_key_header_and_path(http: httpx.AsyncClient) -> None:
