@@ -97,7 +97,10 @@ def run(options: dict[str, Any]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     server = serve(path, options)
     host = f"[{options['host']}]" if ":" in options["host"] else options["host"]
-    print(f"ready on http://{host}:{server.listening_address.rpartition(':')[2]}/v1/", flush=True)
+    try:
+        print(f"ready on http://{host}:{server.listening_address.rpartition(':')[2]}/v1/", flush=True)
+    except BrokenPipeError:  # whoever started it has gone meanwhile
+        os._exit(0)  # at Python's own end the server would be waited for, which may never come to an end
     if options["with_parent"]:
         while os.read(sys.stdin.fileno(), 1):
             pass

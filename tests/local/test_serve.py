@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -123,6 +125,17 @@ def test_the_model_ends_with_its_chat(
     assert "Traceback" not in chat.output
     chat.start()
     assert "SmolLM2-135M-Instruct runs on this machine" in chat.output
+
+
+def test_a_model_whose_chat_went_while_it_was_read_does_not_stay() -> None:
+    """Nobody is there to be told that it is ready; at Python's own end its server would be waited for."""
+    require_model()
+    heard_by, told_to = os.pipe()
+    os.close(heard_by)
+    with open(told_to, "wb") as nobody:
+        command = [sys.executable, "-m", llamacpp.__name__, "--with-parent", "--model", str(llamacpp.model_file())]
+        done = subprocess.run(command, stdin=subprocess.PIPE, stdout=nobody, stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr.decode()
 
 
 # What an operator reads when it cannot be
