@@ -104,8 +104,6 @@ async def _asked(provider: Provider, deployment: Deployment) -> Report:
         return told(found, provider, deployment)
     except KeyMissing as error:
         return Report(_unsent(error), people_read=error.user_message)
-    except UnicodeError:  # of the name's encoding for the network
-        return Report(f"Nothing was sent. No server can have the host name in {provider.base_url}.")
     except ValueError as error:  # an address or an override that cannot be used; its text is a sentence
         return Report(f"Nothing was sent. {error}")
     except TimeoutError:
@@ -176,7 +174,10 @@ def keep(request: HttpRequest, deployment: Deployment, report: Report) -> None:
 
 def kept(request: HttpRequest, deployment: Deployment) -> Report | None:
     stored = request.session.get(IN_SESSION, {}).get(str(deployment.pk))
-    return Report(**stored) if stored else None
+    try:
+        return Report(**stored) if stored else None
+    except TypeError:  # of an older version of this page
+        return None
 
 
 def forget(request: HttpRequest, provider: Provider) -> None:

@@ -23,7 +23,7 @@ def parameters_of(deployment: Deployment, dialect: Dialect, *, encrypted: bool =
     reasoning = _reasoning(deployment, dialect, parameters.pop("reasoning", None))
     if reasoning:
         parameters["reasoning"] = reasoning
-    if not deployment.keeps_responses and dialect.store:
+    if not deployment.keeps_responses:
         parameters["store"] = False
     if encrypted and dialect.encrypted_reasoning and not is_kept(deployment, dialect):
         parameters["include"] = _with(parameters.get("include"), ENCRYPTED_REASONING)

@@ -167,6 +167,9 @@ class OfflineEngine:
             kept.payload["output"] = [*kept.payload["output"], *log.unfinished()]
             raise
         finally:
+            if kept.payload["status"] not in TERMINAL:  # a fault of this engine: who polls must not wait for ever
+                kept.payload["status"] = "failed"
+                kept.payload["error"] = {"code": "server_error", "message": "The engine had a fault of its own."}
             log.close()
 
     async def cancel(self, kept: Kept) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .errors import Refused
+from .errors import BadStream, Refused
 from .events import (
     HALF_PAIR,
     AnnotationAdded,
@@ -38,6 +38,8 @@ from .refusals import error_from_object
 Kind = Literal["text", "refusal", "reasoning", "arguments", "item", "status"]
 
 TERMINAL = frozenset({"completed", "failed", "incomplete", "cancelled"})
+# Of one response. The longest that tools make have a few hundred; fold and page take time for each.
+MOST_ITEMS = 2_000
 RESPONSE = -1  # as the item of a Change: the response as a whole
 
 _KINDS: dict[Target, Kind] = {
@@ -193,6 +195,8 @@ class Parts(dict[int, DraftPart]):
         elif index > self._highest:
             part.position = len(self)
             self._highest = index
+        elif len(self) >= MOST_ITEMS:
+            raise BadStream(f"more than {MOST_ITEMS} parts of an item, out of order")  # each moves all others
         else:
             part.position = sum(key < index for key in self)
             for key, other in self.items():
@@ -337,7 +341,7 @@ class Draft:
         return self.status in TERMINAL
 
     def apply(self, event: Event) -> Change | None:
-        """Take in one event. None when nothing changed that somebody could see."""
+        """Take in one event. None when nothing changed that somebody could see. Raises BadStream beyond all measure."""
         number = event.sequence_number
         if number is not None:
             if number <= self._taken_in:
@@ -525,6 +529,8 @@ class Draft:
 
     def _insert(self, shape: Mapping[str, Any], output_index: int | None) -> DraftItem:
         place = len(self.items)
+        if place >= MOST_ITEMS:
+            raise BadStream(f"more than {MOST_ITEMS} items of a response")
         if output_index is not None:
             while place and (self.items[place - 1].output_index or 0) > output_index:
                 place -= 1

@@ -83,8 +83,8 @@ def _fit_state(body: Json, dialect: Dialect) -> None:
             raise _unsupported(dialect, "background", "cannot work in the background")
         if body.get("store") is False:
             raise _unsupported(dialect, "background", "works in the background only on answers that it may keep")
-    if not dialect.store:
-        body.pop("store", None)  # nothing is kept there, whatever is asked
+    if not dialect.store and body.get("store") is not False:
+        body.pop("store", None)  # nothing is kept there; but where that is a guess, to forbid it does no harm
 
 
 def _fit_tools(body: Json, dialect: Dialect, notes: list[str]) -> bool:

@@ -242,7 +242,7 @@ def test_what_is_set_up_wrong_is_said_before_anything_is_sent(
     ("url", "sentence"),
     [
         ("http://127.0.0.1:9/v1/", "127.0.0.1:9 cannot be reached from this server"),
-        ("http://house..example/v1/", "No server can have the host name in http://house..example/v1/"),
+        ("http://house..example/v1/", "The base URL has no host name"),
     ],
 )
 def test_an_address_where_nobody_is_gets_a_sentence(

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from chat.responses.errors import ContentFiltered, RateLimited, ServerFault
+from chat.responses.errors import BadStream, ContentFiltered, RateLimited, ServerFault
 from chat.responses.events import Event, ItemEvent, PartEvent, Terminal, Whole, decode_json, parse_event
-from chat.responses.fold import RESPONSE, Draft
+from chat.responses.fold import MOST_ITEMS, RESPONSE, Draft
 from tests.responses.wire import NAMES, WHOLE, essence, events_of, fold
 
 
@@ -433,3 +433,37 @@ def test_no_sequence_of_events_raises(payloads: list[dict[str, Any]]) -> None:
     draft.text().encode("utf-8", "surrogatepass")
     json.dumps(draft.output())
     assert [item.position for item in draft.items] == list(range(len(draft.items)))
+
+
+@pytest.mark.parametrize("order", ["rising", "falling"])
+def test_items_beyond_all_measure_are_refused(order: str) -> None:
+    draft = Draft()
+    numbers = range(MOST_ITEMS + 1) if order == "rising" else range(MOST_ITEMS, -1, -1)
+    *most, last = [
+        parse_event(
+            {
+                "type": "response.output_item.added",
+                "output_index": number,
+                "item": {"type": "message", "id": f"{number}"},
+            }
+        )
+        for number in numbers
+    ]
+    for event in most:
+        draft.apply(event)
+    with pytest.raises(BadStream, match="more than 2000 items"):
+        draft.apply(last)
+    assert len(draft.items) == MOST_ITEMS, "what was shown stays"
+
+
+def test_parts_that_come_from_the_last_to_the_first_are_refused_beyond_all_measure() -> None:
+    draft = Draft()
+    *most, last = [
+        parse_event({"type": "response.output_text.delta", "item_id": "m", "content_index": number, "delta": "a"})
+        for number in range(MOST_ITEMS, -1, -1)
+    ]
+    for event in most:
+        draft.apply(event)
+    with pytest.raises(BadStream, match="more than 2000 parts"):
+        draft.apply(last)
+    assert len(draft.text()) == MOST_ITEMS

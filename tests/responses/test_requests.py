@@ -194,6 +194,13 @@ def test_a_function_that_cannot_be_named_is_the_only_one_offered() -> None:
     assert fit(unknown, DIALECTS["llamacpp"]).body == unknown, "the server has to say that there is none"
 
 
+def test_to_keep_nothing_is_said_wherever_it_might_be_understood() -> None:
+    for name in ("generic", "ofox", "vllm", "llamacpp"):
+        assert fit({"input": "Hi", "store": False}, DIALECTS[name]).body["store"] is False
+        assert "store" not in fit({"input": "Hi", "store": True}, DIALECTS[name]).body
+    assert "store" not in fit({"input": "Hi", "store": False}, DIALECTS["ollama"]).body
+
+
 def test_items_that_a_server_refuses_stay_at_home() -> None:
     kept = {"type": "message", "role": "user", "content": "Hi"}
     body = {"input": [{"type": "code_interpreter_call", "id": "ci_1"}, {"type": "reasoning", "summary": []}, kept]}
