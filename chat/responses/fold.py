@@ -564,7 +564,7 @@ class Draft:
     def _finish(self, event: Terminal) -> Change:
         # Some servers name the event `completed` whatever the response says of itself.
         said = event.response.get("status")
-        status = said if event.status == "completed" and said in TERMINAL else event.status
+        status = said if event.status == "completed" and isinstance(said, str) and said in TERMINAL else event.status
         self._take_facts(event.response, status)
         self.terminal_seen = True
         self._close_items("completed" if status == "completed" else "incomplete")
