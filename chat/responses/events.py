@@ -219,13 +219,33 @@ _OLD_NAMES = {
 }
 
 
-def parse_event(data: Mapping[str, Any]) -> Event:
-    """The value of one event's JSON. Never raises: what is missing is None, what is unknown is an `Event`."""
+def parse_event(data: Mapping[str, Any], name_of_frame: str = "") -> Event:
+    """The value of one event's JSON. Never raises: what is missing is None, what is unknown is an `Event`.
+
+    What its frame is called counts only where the JSON has no type.
+    """
     name = data.get("type")
-    name = _OLD_NAMES.get(name, name) if isinstance(name, str) else ""
+    if not isinstance(name, str):
+        name = name_of_frame
+    name = _OLD_NAMES.get(name, name)
+    number = data.get("sequence_number")
+    if type(number) is not int or not 0 <= number < MAX_NUMBER:
+        number = None
     if name in _DELTAS:
-        return _delta(name, data)
-    number = _number(data, "sequence_number")
+        # Nearly every event: the checks of `_number`, `_word` and `_text`, without the calls.
+        target, index_name = _DELTAS[name]
+        item_id, output_index, index = data.get("item_id"), data.get("output_index"), data.get(index_name)
+        delta = data.get("delta")
+        return _NewDelta(
+            name,
+            number,
+            data,
+            target,
+            item_id if isinstance(item_id, str) and item_id else None,
+            output_index if type(output_index) is int and 0 <= output_index < MAX_NUMBER else None,
+            index if type(index) is int and 0 <= index < MAX_NUMBER else None,
+            delta if isinstance(delta, str) else "",
+        )
     if name == "error" or (data.get("error") and not name.startswith("response.")):
         return Failure("error", number, data, _error(data))
     if name in _SNAPSHOTS:
@@ -233,23 +253,6 @@ def parse_event(data: Mapping[str, Any]) -> Event:
     if name in _TERMINALS:
         return Terminal(name, number, data, _object(data, "response"), _TERMINALS[name])
     return _parse_rest(name, number, data)
-
-
-def _delta(name: str, data: Mapping[str, Any]) -> Delta:
-    # Nearly every event comes through here: the checks of `_number`, `_word` and `_text`, without the calls.
-    target, index_name = _DELTAS[name]
-    number, output_index, index = data.get("sequence_number"), data.get("output_index"), data.get(index_name)
-    item_id, delta = data.get("item_id"), data.get("delta")
-    return _NewDelta(
-        name,
-        number if type(number) is int and 0 <= number < MAX_NUMBER else None,
-        data,
-        target,
-        item_id if isinstance(item_id, str) and item_id else None,
-        output_index if type(output_index) is int and 0 <= output_index < MAX_NUMBER else None,
-        index if type(index) is int and 0 <= index < MAX_NUMBER else None,
-        delta if isinstance(delta, str) else "",
-    )
 
 
 def _parse_rest(name: str, number: int | None, data: Mapping[str, Any]) -> Event:
@@ -293,10 +296,7 @@ def event_from_frame(frame: ServerSentEvent) -> Event | None:
         value = decode_json(data)
     except ValueError as error:
         raise BadStream(f"an event that is not JSON: {error}") from error
-    name = value.get("type")
-    if not isinstance(name, str):
-        return parse_event({**value, "type": frame.event} if frame.event else value)
-    return _delta(name, value) if name in _DELTAS else parse_event(value)
+    return parse_event(value, frame.event)
 
 
 def event_from_response(response: Mapping[str, Any]) -> Event:
@@ -321,7 +321,9 @@ def decode_json(text: str) -> Any:
     if len(text) > MAX_VALUES and text.count(",") > MAX_VALUES:
         raise ValueError(f"more than {MAX_VALUES} values")
     try:
-        value, end = _DECODER.raw_decode(text) if text[:1] == "{" else (_DECODER.decode(text), len(text))
+        value, end = _scan(text, 0) if text[:1] == "{" else (_DECODER.decode(text), len(text))
+    except StopIteration as stop:
+        raise json.JSONDecodeError("Expecting value", text, stop.value) from None
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if end != len(text) and text[end:].strip(" \t\r\n"):
@@ -344,6 +346,7 @@ def _finite(text: str) -> float | None:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
+_scan = _DECODER.scan_once  # type: ignore[attr-defined]  # `raw_decode` without its frame
 
 
 def _is_too_deep(value: Any) -> bool:

@@ -47,6 +47,23 @@ class ServerSentEvent(NamedTuple):
 class SSEDecoder:
     """Incremental and pure: `feed` bytes, get the frames that they complete; `flush` at the end of the stream."""
 
+    __slots__ = (
+        "_limits",
+        "_bytes_left",
+        "_frames_left",
+        "_at_start",
+        "_after_cr",
+        "_partial",
+        "_event",
+        "_event_line",
+        "_event_name",
+        "_id",
+        "_data",
+        "_data_size",
+        "_is_between",
+        "_usual_size",
+    )
+
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits = limits
         self._bytes_left = limits.stream
