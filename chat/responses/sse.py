@@ -48,19 +48,19 @@ class SSEDecoder:
     """Incremental and pure: `feed` bytes, get the frames that they complete; `flush` at the end of the stream."""
 
     __slots__ = (
-        "_limits",
-        "_bytes_left",
-        "_frames_left",
-        "_at_start",
         "_after_cr",
-        "_partial",
+        "_at_start",
+        "_bytes_left",
+        "_data",
+        "_data_size",
         "_event",
         "_event_line",
         "_event_name",
+        "_frames_left",
         "_id",
-        "_data",
-        "_data_size",
         "_is_between",
+        "_limits",
+        "_partial",
         "_usual_size",
     )
 
