@@ -29,7 +29,7 @@ class Limits:
 
     line: int = 64 * 1024 * 1024
     frame: int = 64 * 1024 * 1024
-    stream: int = 256 * 1024 * 1024  # without comments, which may keep a connection alive for ever
+    stream: int = 256 * 1024 * 1024  # without comments, which may come for ever
     frames: int = 1_000_000
 
 
@@ -156,7 +156,7 @@ class SSEDecoder:
             self._event_line = line
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
-        elif not name:  # a comment, which keeps the connection alive and may do so for ever
+        elif not name:  # a comment: it keeps the connection alive, and nothing of it
             self._bytes_left += len(line) + 1
         # `retry` and unknown fields pass.
 
@@ -166,6 +166,8 @@ class SSEDecoder:
             frames.append(ServerSentEvent(self._event, data, self._id))
             self._data.clear()
             self._data_size = 0
+        elif not self._event:
+            self._bytes_left += 1  # closes a comment
         self._event = ""
 
     def _count(self, size: int, frames: int) -> None:

@@ -19,7 +19,8 @@ import httpx
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 600.0  # a reasoning model may be silent for minutes
 WRITE_SECONDS = 120.0
-LOOKS = 8  # at the clock, within the time that a server may be silent
+LOOKS = 8  # at each open stream within the time that its server may be silent; and at least so often:
+LOOK_SECONDS = 1.0
 MAX_HEADER_BYTES = 64 * 1024  # one line of them; some gateways send long ones
 
 DIRECT = "chat.responses.direct"  # where a response's extensions hold the following
@@ -139,14 +140,19 @@ class Body(httpx.AsyncByteStream):
             await self._reply.wait_for_close()
 
     def _watch(self) -> None:
-        self._clock = self._loop.call_later(self._patience / LOOKS, self._look)
+        self._clock = self._loop.call_later(min(self._patience / LOOKS, LOOK_SECONDS), self._look)
 
     def _look(self) -> None:
         connection = self._reply.connection
-        if connection is None:  # all is there
+        if connection is None or self._content.is_eof() or self._content.exception() is not None:
+            return
+        protocol, transport = connection.protocol, connection.transport
+        if protocol is None or transport is None or not protocol.is_connected():
+            # Where chunks are malformed aiohttp hangs up and tells nobody: whoever reads would wait for ever.
+            self._content.set_exception(aiohttp.ClientPayloadError("the connection was closed in the middle"))
             return
         now = self._loop.time()
-        is_paused = connection.transport is not None and not connection.transport.is_reading()  # by a slow reader
+        is_paused = not transport.is_reading()  # by a slow reader
         if self._content.total_bytes != self._received or is_paused:
             self._received, self._received_at = self._content.total_bytes, now
         if now - self._received_at < self._patience:
