@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def session_cookies(server: Server) -> list[dict[str, Any]]:
     """A session of the admin, so that not every journey begins with the link (the main one does)."""
-    with httpx.Client() as client:
+    with httpx.Client(timeout=60) as client:
         link = server.admin_link
         client.get(link)
         token = client.cookies["csrftoken"]

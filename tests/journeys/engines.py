@@ -53,8 +53,8 @@ class Engine:
     def keeps_state(self) -> bool:
         """Whether it goes on from a response that it gave."""
         body = {"model": "embedded-engine", "input": "Hello"}
-        first = httpx.post(f"{self.url}responses", json=body).json()["id"]
-        again = httpx.post(f"{self.url}responses", json={**body, "previous_response_id": first})
+        first = httpx.post(f"{self.url}responses", json=body, timeout=60).json()["id"]
+        again = httpx.post(f"{self.url}responses", json={**body, "previous_response_id": first}, timeout=60)
         assert again.status_code in (200, 400)
         return again.status_code == 200
 

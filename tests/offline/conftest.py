@@ -41,7 +41,7 @@ async def make_engine() -> AsyncIterator[Callable[..., Awaitable[Engine]]]:
             transport = OfflineTransport(app)
             known = DIALECTS.get(dialect, DIALECTS["generic"])
             base = f"http://engine/{known.base_path}/"
-            http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=base))
+            http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=base, timeout=60))
             client = Client(Endpoint(base, known, sent_key), http, max_retries=0)
             return Engine(app, client, http)
 
