@@ -21,6 +21,7 @@ from .sse import ServerSentEvent
 # More than any answer needs, and as much as every step behind this one can walk through.
 MAX_DEPTH = 256
 MAX_NUMBER = 2**53
+LONG = 2 * MAX_DEPTH  # characters: what is not longer cannot be deeper
 MAX_VALUES = 1_000_000  # in one JSON text: a value of two bytes takes up to a hundred in memory
 
 
@@ -318,7 +319,8 @@ def decode_json(text: str) -> Any:
 
     Only a top-level `delta` keeps its halves, for the other half may begin the next one.
     """
-    if len(text) > MAX_VALUES and text.count(",") > MAX_VALUES:
+    is_long = len(text) > LONG
+    if is_long and text.count(",") > MAX_VALUES:
         raise ValueError(f"more than {MAX_VALUES} values")
     try:
         value, end = _scan(text, 0) if text[:1] == "{" else (_DECODER.decode(text), len(text))
@@ -328,7 +330,7 @@ def decode_json(text: str) -> Any:
         raise ValueError("nested too deeply") from error
     if end != len(text) and text[end:].strip(" \t\r\n"):
         raise json.JSONDecodeError("Extra data", text, end)
-    if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
+    if is_long and text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
         raise ValueError("nested too deeply")
     # The first look is for one character alone, for that is cheap.
     if "\\" in text and ("\\u0000" in text or "\\ud" in text or "\\uD" in text):

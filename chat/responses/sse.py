@@ -89,14 +89,13 @@ class SSEDecoder:
         if not self._is_between or CR in data or len(data) > self._usual_size:
             return self._feed(data)
         # Most chunks are one frame, named as the one before it; seeing that takes a third of the time.
-        lines = data.split(b"\n")
-        if len(lines) == 4 and lines[0] == self._event_line:
-            name, line = self._event_name, lines[1]
-        elif len(lines) == 3:
-            name, line = "", lines[0]
+        line, _, rest = data.partition(b"\n")
+        if line == self._event_line:
+            name = self._event_name
+            line, _, rest = rest.partition(b"\n")
         else:
-            return self._feed(data)
-        if line[:6] != b"data: " or lines[-1] or lines[-2]:
+            name = ""
+        if rest != b"\n" or line[:6] != b"data: ":
             return self._feed(data)
         self._bytes_left -= len(data)
         self._frames_left -= 1

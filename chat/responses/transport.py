@@ -20,7 +20,7 @@ CONNECT_SECONDS = 10.0
 READ_SECONDS = 600.0  # a reasoning model may be silent for minutes
 WRITE_SECONDS = 120.0
 LOOKS = 8  # at each open stream within the time that its server may be silent; and at least so often:
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 5.0
 MAX_HEADER_BYTES = 64 * 1024  # one line of them; some gateways send long ones
 
 DIRECT = "chat.responses.direct"  # where a response's extensions hold the following

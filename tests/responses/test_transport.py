@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from chat.responses import transport
 from chat.responses.transport import DIRECT, Direct, open_http
 from tests.responses.server import Connection, Play, serving, stream
 
@@ -128,7 +129,10 @@ async def test_what_breaks_is_an_error_of_httpx(
                 await read(response)
 
 
-async def test_chunks_that_break_after_a_good_beginning_are_a_lost_connection(http: httpx.AsyncClient) -> None:
+async def test_chunks_that_break_after_a_good_beginning_are_a_lost_connection(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "LOOK_SECONDS", 0.05)
     good_one_was_read = asyncio.Event()
 
     async def play(connection: Connection) -> None:
