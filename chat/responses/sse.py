@@ -36,6 +36,15 @@ class Limits:
 LIMITS = Limits()
 
 
+def too_much(what: str) -> BadStream:
+    """The error for what goes beyond a limit; `what` says which, for the log."""
+    return BadStream(
+        what,
+        user_message="The provider sent more than one answer can hold, and was stopped; please ask for less at once.",
+        retryable=False,
+    )
+
+
 class ServerSentEvent(NamedTuple):
     """One frame. `event` is "" when the server sent none; `data` has its lines joined."""
 
@@ -148,7 +157,7 @@ class SSEDecoder:
         if name == b"data":
             self._data_size += len(value) + LINE_COST
             if self._data_size > self._limits.frame:
-                raise BadStream(f"an event of the stream larger than {self._limits.frame} bytes")
+                raise too_much(f"an event of the stream larger than {self._limits.frame} bytes")
             self._data.append(value.decode("utf-8", "replace"))
         elif name == b"event":
             self._event = self._event_name = value.decode("utf-8", "replace")
@@ -177,10 +186,10 @@ class SSEDecoder:
 
     def _too_long(self) -> BadStream:
         if self._bytes_left < 0:
-            return BadStream(f"a stream longer than {self._limits.stream} bytes")
-        return BadStream(f"a stream of more than {self._limits.frames} events")
+            return too_much(f"a stream longer than {self._limits.stream} bytes")
+        return too_much(f"a stream of more than {self._limits.frames} events")
 
     def _check_lines(self, lines: list[bytes], rest: bytes) -> None:
         first, *others = (*lines, rest)
         if max(len(self._partial) + len(first), *map(len, others), 0) > self._limits.line:
-            raise BadStream(f"a line of the stream longer than {self._limits.line} bytes")
+            raise too_much(f"a line of the stream longer than {self._limits.line} bytes")

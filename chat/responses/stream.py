@@ -14,7 +14,7 @@ import httpx
 
 from .errors import BadStream, ConnectionLost, ResponsesError, TimedOut, request_id_of
 from .events import Event, Failure, Terminal, decode_json, event_from_frame, event_from_response, parse_event
-from .sse import LIMITS, Limits, SSEDecoder
+from .sse import LIMITS, Limits, SSEDecoder, too_much
 from .transport import DIRECT, Direct
 
 MAX_ERROR_BYTES = 64 * 1024
@@ -71,7 +71,7 @@ async def _event_of_object(begun: bytes, body: Direct, limits: Limits) -> Event:
     while chunk := await body.read():
         data += chunk
         if len(data) > limits.frame:
-            raise BadStream(f"an object in place of a stream, larger than {limits.frame} bytes")
+            raise too_much(f"an object in place of a stream, larger than {limits.frame} bytes")
     try:
         value = decode_json(data.decode("utf-8", "replace"))
     except ValueError as error:
@@ -102,7 +102,7 @@ async def read_whole(response: httpx.Response, limit: int) -> bytes:
         while chunk := await body.read():
             data += chunk
             if len(data) > limit:
-                raise BadStream(f"a reply larger than {limit} bytes", request_id=request_id_of(response.headers))
+                raise too_much(f"a reply larger than {limit} bytes")
     return bytes(data)
 
 
@@ -132,6 +132,9 @@ async def _reading(response: httpx.Response) -> AsyncIterator[Direct]:
             yield direct
         except direct.errors as error:
             raise broken(direct.translated(error), response) from error
+        except BadStream as error:
+            error.request_id = error.request_id or request_id_of(response.headers)
+            raise
 
 
 async def _chunks(response: httpx.Response, encoding: str) -> AsyncGenerator[bytes, None]:
@@ -143,9 +146,8 @@ async def _chunks(response: httpx.Response, encoding: str) -> AsyncGenerator[byt
         async for chunk in response.aiter_raw():
             yield chunk
         return
-    request_id = request_id_of(response.headers)
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise BadStream(f"a reply compressed as {encoding[:50]!r}, which was not asked for", request_id=request_id)
+        raise BadStream(f"a reply compressed as {encoding[:50]!r}, which was not asked for")
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)  # either form
     surplus = 0
     try:
@@ -163,7 +165,7 @@ async def _chunks(response: httpx.Response, encoding: str) -> AsyncGenerator[byt
                 packed = unpack.unconsumed_tail
                 is_whole = unpack.eof or (not packed and len(chunk) < UNPACKED_BYTES)
     except zlib.error as error:
-        raise BadStream(f"a reply that does not unpack: {error}", request_id=request_id) from error
+        raise BadStream(f"a reply that does not unpack: {error}") from error
 
 
 def broken(error: httpx.HTTPError, response: httpx.Response) -> ResponsesError:

@@ -34,7 +34,7 @@ class Pieces(httpx.AsyncByteStream):
 
 def reply(pieces: Iterable[bytes], encoding: str | None = None) -> tuple[httpx.Response, Pieces]:
     body = Pieces(pieces)
-    headers = {"content-encoding": encoding} if encoding else {}
+    headers = {"x-request-id": "req_7"} | ({"content-encoding": encoding} if encoding else {})
     return httpx.Response(200, headers=headers, stream=body, request=httpx.Request("POST", "http://x.test")), body
 
 
@@ -64,9 +64,12 @@ async def test_what_has_no_end_is_refused_with_the_limit_that_it_crossed(
     begin: bytes, again: bytes, limit: str, times: int
 ) -> None:
     response, body = reply(itertools.chain([begin] if begin else [], itertools.repeat(again * times)))
-    with pytest.raises(BadStream, match=limit):
+    with pytest.raises(BadStream, match=limit) as caught:
         await read(response)
     assert body.taken < 2 * SMALL.stream
+    assert caught.value.request_id == "req_7"
+    assert "please ask for less" in caught.value.user_message
+    assert not caught.value.retryable
 
 
 def test_comments_may_keep_a_connection_alive_for_ever_and_cost_no_memory() -> None:
