@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import httpx
 from .content import json_body, multipart_body
 from .errors import BadStream, request_id_of
 from .sender import Order, Sender, query_of, quoted
-from .stream import broken
+from .stream import pieces_of
 
 CHUNK_BYTES = 256 * 1024
 
@@ -141,24 +141,16 @@ async def _save(response: httpx.Response, path: Path, max_bytes: int) -> int:
     size = 0
     try:
         with await asyncio.to_thread(part.open, "xb") as file:
-            async with aclosing(_chunks(response)) as chunks:
-                async for chunk in chunks:
-                    size += len(chunk)
+            async with aclosing(pieces_of(response, CHUNK_BYTES)) as pieces:
+                async for piece in pieces:
+                    size += len(piece)
                     if size > max_bytes:
                         raise _too_large(response, max_bytes)
-                    await asyncio.to_thread(file.write, chunk)
+                    await asyncio.to_thread(file.write, piece)
         await asyncio.to_thread(part.replace, path)
     finally:
         await asyncio.to_thread(part.unlink, missing_ok=True)
     return size
-
-
-async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    try:
-        async for chunk in response.aiter_bytes(CHUNK_BYTES):
-            yield chunk
-    except httpx.HTTPError as error:
-        raise broken(error, response) from error
 
 
 def _too_large(response: httpx.Response, max_bytes: int) -> BadStream:

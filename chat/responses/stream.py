@@ -106,6 +106,19 @@ async def read_whole(response: httpx.Response, limit: int) -> bytes:
     return bytes(data)
 
 
+async def pieces_of(response: httpx.Response, size: int) -> AsyncGenerator[bytes, None]:
+    """A whole body in pieces of about that size, each before the next one is asked for."""
+    piece = bytearray()
+    async with _reading(response) as body:
+        while chunk := await body.read():
+            piece += chunk
+            if len(piece) >= size:
+                yield bytes(piece)
+                piece.clear()
+    if piece:
+        yield bytes(piece)
+
+
 async def read_error(response: httpx.Response) -> bytes:
     """The beginning of an error's body; what breaks or dawdles here must not hide the status."""
     data = bytearray()

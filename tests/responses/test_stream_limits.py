@@ -13,7 +13,7 @@ from chat.responses import events as events_module
 from chat.responses.errors import BadStream
 from chat.responses.events import MAX_DEPTH, MAX_VALUES, Event, decode_json
 from chat.responses.sse import LIMITS, Limits, SSEDecoder
-from chat.responses.stream import UNPACKED_BYTES, events_of, read_error, read_whole
+from chat.responses.stream import UNPACKED_BYTES, events_of, pieces_of, read_error, read_whole
 
 SMALL = Limits(line=10_000, frame=20_000, stream=100_000, frames=1_000)
 DELTA = b'data: {"type":"response.output_text.delta","delta":"x"}\n\n'
@@ -178,3 +178,13 @@ def test_the_limits_leave_room_for_every_answer_that_makes_sense() -> None:
     assert 10 * image < LIMITS.frame
     assert 5 * image * 5 < LIMITS.stream
     assert 5 * tokens < MAX_VALUES
+
+
+async def test_a_file_comes_down_in_pieces_and_a_bomb_in_its_place_too() -> None:
+    response, _ = reply([b"ab" * 10, b"c", b"", b"d" * 50])
+    assert [piece async for piece in pieces_of(response, 20)] == [b"ab" * 10, b"c" + b"d" * 50]
+    response, body = reply(packed_without_end(b"x"), "gzip")
+    pieces = pieces_of(response, 1_000_000)
+    assert 1_000_000 <= len(await anext(pieces)) < 1_000_000 + UNPACKED_BYTES
+    assert body.taken < 20_000
+    await pieces.aclose()
