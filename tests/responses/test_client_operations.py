@@ -93,9 +93,9 @@ async def test_a_file_goes_up_as_a_form_straight_from_disk(http: httpx.AsyncClie
         await client.delete_file("assistant-1")
     upload = server.requests[0]
     assert [request.target for request in server.requests] == [
-        "/v1/openai/v1/files",
-        "/v1/openai/v1/files/assistant-1",
-        "/v1/openai/v1/files/assistant-1",
+        "/openai/v1/files",
+        "/openai/v1/files/assistant-1",
+        "/openai/v1/files/assistant-1",
     ]
     assert int(upload.headers["content-length"]) == len(upload.body)
     boundary = upload.headers["content-type"].partition("boundary=")[2].encode()
