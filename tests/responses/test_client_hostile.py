@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from chat.responses.client import Client, Endpoint
 from chat.responses.dialects import DIALECTS
 from chat.responses.errors import ResponsesError
-from tests.hypothesis_profiles import thorough
+from tests.hypothesis_profiles import often
 from tests.responses.telling import Tape
 
 BODY = {"model": "m", "input": "Hello"}
@@ -308,7 +308,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@thorough
+@often
 @given(st.binary(max_size=200))
 def test_every_answer_ends_in_a_value_or_an_error_of_the_tree(runner: Runner, folder: Path, data: bytes) -> None:
     tape = Tape(data)

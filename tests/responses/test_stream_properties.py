@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chat.responses.events import Delta, event_from_frame
 from chat.responses.sse import BOM, ServerSentEvent, SSEDecoder
-from tests.hypothesis_profiles import thorough
+from tests.hypothesis_profiles import often, thorough
 
 # What a line of a stream may be. Each byte of an example picks one.
 TEXTS = [
@@ -109,7 +109,7 @@ def test_a_stream_says_the_same_however_it_is_written_and_cut(
         assert [frame for piece in pieces for frame in decoder.feed(piece)] + decoder.flush() == expected
 
 
-@thorough
+@often
 @given(picks=st.binary(max_size=16), escaped=st.booleans(), cuts=st.binary(min_size=1, max_size=4))
 @example(picks=bytes([132, 129, 137, 139]), escaped=True, cuts=b"\x10\x90")
 @example(picks=b'"\\\r\n\x00', escaped=False, cuts=b"\x90")
