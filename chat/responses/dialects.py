@@ -305,7 +305,14 @@ DIALECTS: dict[str, Dialect] = {
     ),
     "lmstudio": Dialect("LM Studio", default_base_url="http://127.0.0.1:1234/v1/", state=True, store=True),
     "generic": Dialect("Another server (safest assumptions)"),
-    "offline": replace(_OPENAI, label="Embedded engine", default_base_url="http://offline/v1/", needs_key=False),
+    "offline": replace(
+        _OPENAI,
+        label="Embedded engine",
+        default_base_url="http://offline/v1/",
+        needs_key=False,
+        web_search=False,  # it has no network, and no index to search
+        file_search=False,
+    ),
 }
 
 # People paste what the documentation shows: the address of one operation instead of the base.

@@ -48,6 +48,8 @@ def able(capability: str) -> set[str]:
         ("pdf_input", {"azure", "openai", "offline"}),
         ("image_file_id", {"openai", "offline"}),
         ("mcp", {"azure", "openai", "offline"}),
+        ("web_search", {"openai"}),
+        ("file_search", {"azure", "openai"}),
         ("sends_done", {"ofox"}),
         ("tools", set(DIALECTS)),
     ],
