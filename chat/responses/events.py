@@ -172,7 +172,7 @@ _TERMINALS = {
     "response.incomplete": "incomplete",
     "response.cancelled": "cancelled",
 }
-_DELTAS = {  # with the name of the index that says which part
+DELTAS = {  # with the name of the index that says which part
     "response.output_text.delta": (Target.TEXT, "content_index"),
     "response.refusal.delta": (Target.REFUSAL, "content_index"),
     "response.reasoning_text.delta": (Target.REASONING, "content_index"),
@@ -232,9 +232,9 @@ def parse_event(data: Mapping[str, Any], name_of_frame: str = "") -> Event:
     number = data.get("sequence_number")
     if type(number) is not int or not 0 <= number < MAX_NUMBER:
         number = None
-    if name in _DELTAS:
+    if name in DELTAS:
         # Nearly every event: the checks of `_number`, `_word` and `_text`, without the calls.
-        target, index_name = _DELTAS[name]
+        target, index_name = DELTAS[name]
         item_id, output_index, index = data.get("item_id"), data.get("output_index"), data.get(index_name)
         delta = data.get("delta")
         return _NewDelta(

@@ -14,7 +14,8 @@ import httpx
 
 from .errors import BadStream, ConnectionLost, ResponsesError, TimedOut, request_id_of
 from .events import Event, Failure, Terminal, decode_json, event_from_frame, event_from_response, parse_event
-from .sse import LIMITS, Limits, SSEDecoder, too_much
+from .shapes import DeltaReader
+from .sse import LIMITS, Limits, too_much
 from .transport import DIRECT, Direct
 
 MAX_ERROR_BYTES = 64 * 1024
@@ -32,7 +33,7 @@ async def events_of(
     response: httpx.Response, after: int | None = None, limits: Limits = LIMITS
 ) -> AsyncGenerator[Event, None]:
     """The events of a stream. With `after`, those that follow it: there are servers that begin anew."""
-    decoder = SSEDecoder(limits)
+    decoder = DeltaReader(limits)
     patience: float | None = None
     async with _reading(response) as body:
         read = body.read
@@ -41,7 +42,14 @@ async def events_of(
             yield await _event_of_object(chunk, body, limits)
             return
         while True:
-            for frame in decoder.feed(chunk) if chunk else decoder.flush():
+            usual, rest = decoder.read(chunk)
+            for delta in usual:
+                if after is None or delta.sequence_number is None or delta.sequence_number > after:
+                    yield delta
+            if not rest and chunk:
+                chunk = await read() if patience is None else await _read_for(patience, body)
+                continue
+            for frame in decoder.feed(rest) if chunk else decoder.flush():
                 try:
                     event = event_from_frame(frame)
                 except BadStream:
@@ -60,6 +68,7 @@ async def events_of(
                     return
                 if isinstance(event, Failure):
                     patience = AFTER_FAILURE_SECONDS
+                decoder.learn(event, frame)
             if not chunk:
                 return
             chunk = await read() if patience is None else await _read_for(patience, body)

@@ -16,7 +16,8 @@ PASSWORD = "violet anchor 93"
 def test_a_link_signs_in_first_and_a_password_later(server: Server, browser: Browser) -> None:
     page = browser.page(width=390, height=844)
     page.goto(server.signin_link("alice"))
-    page.keyboard.press("Enter")  # the button has the focus
+    expect(page.get_by_role("button", name="Sign in as alice")).to_be_focused()
+    page.keyboard.press("Enter")
     page.wait_for_url(f"{server.url}/")
 
     page.goto(f"{server.url}/accounts/password/change/")
