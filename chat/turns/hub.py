@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from chat.rendering.live import LiveResponse, Seen
+from chat.responses.events import Event
 
 FRAME_SECONDS = 0.045
 
@@ -29,6 +30,11 @@ class LiveTurn:
     responses: list[LiveResponse] = field(default_factory=list)
     tabs: set[Tab] = field(default_factory=set)
     foot: str | None = None
+
+    def take(self, response: LiveResponse, event: Event) -> None:
+        """Fold what came from the provider, and wake the tabs when there is something new to see."""
+        if response.apply(event):
+            self.changed()
 
     def changed(self) -> None:
         for tab in self.tabs:

@@ -319,8 +319,7 @@ async def _stream(job: Job, live: LiveTurn, plan: history.Plan) -> None:
     async with job.client.stream(body) as events:
         async for event in events:
             job.request_id = events.request_id or ""
-            if job.live.apply(event):
-                live.changed()
+            live.take(job.live, event)
             writer.changed(job.response.pk)
     # Some servers say only in the stream that they know nothing to go on from, or cannot read what they are given.
     failure = job.live.draft.failure()
