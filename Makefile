@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run local entra test bench check fix ci lock screenshots clean
+.PHONY: help run local entra scale test bench check fix ci lock screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +18,10 @@ local: .venv/local.installed  ## the same with a true model on this machine (LOC
 
 entra: .venv/entra.installed  ## install what signs in with Microsoft Entra ID, for `make run`
 
+scale: .venv/scale.installed  ## install what speaks to PostgreSQL, Redis and S3, for `make run`
+
 test: .venv/all.installed  ## run all tests, browser journeys included (ARGS="..." for pytest)
-	@.ci/apt chromium
+	@.ci/apt chromium redis-server postgresql nginx-light
 	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=worksteal --durations=10 $(if $(CI),-p no:cacheprovider) $(ARGS)
 
 bench: .venv/all.installed  ## measure what is promised; prints a table, writes bench.json
@@ -47,6 +49,8 @@ lock: .venv/all.installed  ## pin the newest dependencies that pyproject.toml al
 		--extra local -c .lock/run.txt pyproject.toml -o .lock/local.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		--extra entra -c .lock/run.txt pyproject.toml -o .lock/entra.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		--extra scale -c .lock/run.txt pyproject.toml -o .lock/scale.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		--all-extras -c .lock/run.txt pyproject.toml -o .lock/all.txt
 
