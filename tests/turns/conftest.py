@@ -12,7 +12,7 @@ from chat import engines
 from chat.conversations.ask import Asked, Question, ask
 from chat.models import Conversation, Deployment, Provider, User
 from chat.responses.dialects import DIALECTS
-from chat.turns import db, run
+from chat.turns import asking, db, run
 from tests.upstream import Reply, Upstream
 
 
@@ -54,7 +54,7 @@ def put(owner: User, deployment: Deployment) -> Callable[..., Asked]:
 async def nothing_left_running() -> AsyncIterator[None]:
     yield
     assert not run._tasks, "a test left a run behind"
-    run._without_encryption.clear()
+    asking._without_encryption.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from django.db import OperationalError
 from chat.conversations.ask import Asked
 from chat.models import Conversation, Response, Status, User
 from chat.rendering.live import LiveResponse
-from chat.turns import run, sweep, writer
+from chat.turns import last_word, run, sweep, writer
 from chat.turns.hub import LiveTurn, hub
 from tests.dom import Page
 from tests.turns.test_run import answer, shown, stored
@@ -178,7 +178,7 @@ async def test_an_end_that_cannot_be_read_back_is_told_all_the_same(
     def locked(*args: Any, **kwargs: Any) -> str:
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(run, "_render_foot", locked)
+    monkeypatch.setattr(last_word, "foot_html", locked)
     response = await answer(await stored(put))
     assert response.status == Status.COMPLETED
     assert len(told) == 1

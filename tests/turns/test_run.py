@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.core.files.base import ContentFile
 
-from chat.conversations import keep
+from chat.conversations import history, keep
 from chat.conversations.ask import Asked, Question, ask
 from chat.models import Attachment, Conversation, Deployment, Provider, Response, Status, Turn, User
 from chat.rendering.answer import response_html
@@ -337,7 +337,7 @@ async def test_a_fault_of_ours_ends_the_run_with_a_sentence(
     def broken(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(run.history, "plan", broken)
+    monkeypatch.setattr(history, "plan", broken)
     response = await answer(await stored(put))
     assert (response.status, response.error["code"]) == (Status.FAILED, "internal")
 

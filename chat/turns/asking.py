@@ -1,0 +1,139 @@
+"""Ask the provider: the body of a request, its stream, and another way to ask for what a provider has forgotten."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from chat import engines
+from chat.conversations import history
+from chat.conversations.parameters import parameters_of
+from chat.files import delivery
+from chat.models import Attachment, Response
+from chat.responses.errors import InvalidRequest, NotFound, PreviousResponseNotFound, Refused, Unreachable
+from chat.turns.db import in_db
+from chat.turns.job import Job
+from chat.turns.writer import PROCESS
+
+logger = logging.getLogger(__name__)
+
+# How providers refuse reasoning that is sent back: not theirs, changed, or without its neighbour; and the wish for it.
+_REASONING_REFUSED = re.compile(
+    r"encrypted.content|\brs_\w|reasoning' item|type 'reasoning'|required following item", re.I
+)
+_ENCRYPTION_REFUSED = re.compile(r"encrypted content is not supported|reasoning\.encrypted_content", re.I)
+
+_without_encryption: set[int] = set()
+"""Deployments that refused to encrypt reasoning, since they have none. Known for as long as this process lives."""
+
+
+async def ask(job: Job) -> None:
+    """Ask, and read the answer as far as it comes. Raises ResponsesError when there is none."""
+    job.begin()
+    job.client = engines.client_for(job.deployment.provider, job.deployment)
+    plan: history.Plan | None = await _planned(job)
+    while plan is not None:
+        try:
+            await _stream(job, plan)
+            break
+        except Refused as error:
+            plan = await _mended(job, plan, error)
+            if plan is None:
+                raise
+            logger.info("response %s: %s; asking in another way", job.response.pk, error)
+            job.restart()
+        except Unreachable as error:
+            if not job.draft.response_id:
+                raise
+            logger.warning("response %s: broke off: %s", job.response.pk, error)
+            break
+
+
+async def _mended(job: Job, plan: history.Plan, error: Refused) -> history.Plan | None:
+    """Another way to ask, for what a provider may have forgotten. Each is tried once; None when there is none."""
+    if isinstance(error, PreviousResponseNotFound):
+        return await _planned(job, chain=False) if plan.previous_response_id else None
+    if not isinstance(error, InvalidRequest | NotFound):
+        return None
+    # Whether this request asked: another that runs beside it may have been refused, and have noted it, meanwhile.
+    if _ENCRYPTION_REFUSED.search(error.message) and job.asked_for_encryption:
+        _without_encryption.add(job.deployment.pk)
+        return await _planned(job, chain=bool(plan.previous_response_id))
+    if plan.has_reasoning and _REASONING_REFUSED.search(str(error)):
+        job.echoes_reasoning = False
+        return await _planned(job)
+    lost = [pk for pk, part in job.parts.items() if part.get("file_id") and str(part["file_id"]) in str(error)]
+    if job.files_renewed or not lost:
+        return None
+    job.files_renewed = True
+    for attachment in await in_db(_attachments, lost):
+        await delivery.vanished(attachment, job.deployment.provider)
+        del job.parts[str(attachment.pk)]
+    return plan
+
+
+async def _planned(job: Job, *, chain: bool = True) -> history.Plan:
+    reasoning = job.echoes_reasoning and job.deployment.pk not in _without_encryption
+    return await in_db(history.plan, job.turn, job.deployment.provider, job.dialect, chain=chain, reasoning=reasoning)
+
+
+async def _stream(job: Job, plan: history.Plan) -> None:
+    """One request, and its events as they come."""
+    assert job.client is not None
+    body = await _body(job, plan)
+    job.most_tokens = body.get("max_output_tokens")
+    job.is_kept_upstream = bool(body.get("store", True))
+    await in_db(_note_request, job.response.pk, plan, job.is_kept_upstream)
+    async with job.client.stream(body) as events:
+        async for event in events:
+            job.request_id = events.request_id or ""
+            job.take(event)
+    # Some servers say only in the stream that they know nothing to go on from, or cannot read what they are given.
+    failure = job.draft.failure()
+    if failure is None or job.draft.items:
+        return
+    if isinstance(failure, PreviousResponseNotFound) or _REASONING_REFUSED.search(str(failure)):
+        raise failure
+
+
+async def _body(job: Job, plan: history.Plan) -> dict[str, Any]:
+    await _load_parts(job, plan)
+    job.asked_for_encryption = job.deployment.pk not in _without_encryption
+    body: dict[str, Any] = {
+        **parameters_of(job.deployment, job.dialect, encrypted=job.asked_for_encryption),
+        "model": job.deployment.name,
+        "input": [_with_files(item, job.parts) for item in plan.items],
+    }
+    if job.turn.conversation.instructions:
+        body["instructions"] = job.turn.conversation.instructions
+    if plan.previous_response_id:
+        body["previous_response_id"] = plan.previous_response_id
+    return body
+
+
+async def _load_parts(job: Job, plan: history.Plan) -> None:
+    assert job.client is not None
+    wanted = [pk for pk in plan.attachment_ids if str(pk) not in job.parts]
+    for attachment in await in_db(_attachments, wanted):
+        job.parts[str(attachment.pk)] = await delivery.content_part(
+            attachment, provider=job.deployment.provider, client=job.client, dialect=job.dialect
+        )
+
+
+def _attachments(pks: list[Any]) -> list[Attachment]:
+    return list(Attachment.objects.filter(pk__in=pks))
+
+
+def _with_files(item: dict[str, Any], parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    content = item.get("content")
+    if not isinstance(content, list):
+        return item
+    return {**item, "content": [parts[p["id"]] if p.get("type") == "attachment" else p for p in content]}
+
+
+def _note_request(pk: int, plan: history.Plan, store: bool) -> None:
+    # Its own items alone: the history stands in the turns before it, and would be stored again with each.
+    Response.objects.filter(pk=pk, owner=PROCESS).update(
+        input=plan.own_items, previous_response_id=plan.previous_response_id, store=store
+    )

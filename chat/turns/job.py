@@ -1,0 +1,81 @@
+"""What a run works on: its rows, loaded once, its place in the page, and the client to its provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils import timezone
+
+from chat import engines
+from chat.models import Deployment, Response, Status, Turn
+from chat.models.conversations import LIVE
+from chat.rendering.live import LiveResponse
+from chat.responses.client import Client
+from chat.responses.dialects import Dialect
+from chat.responses.events import Event
+from chat.responses.fold import Draft
+from chat.turns.hub import LiveTurn
+from chat.turns.writer import PROCESS, Writer
+
+
+@dataclass
+class Job:
+    """One response on its way. `live` is the turn in the page, and `shown` this response of it."""
+
+    turn: Turn
+    response: Response
+    dialect: Dialect
+    live: LiveTurn
+    shown: LiveResponse
+    writer: Writer
+    client: Client | None = None
+    request_id: str = ""
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files_renewed: bool = False
+    echoes_reasoning: bool = True
+    asked_for_encryption: bool = False
+    is_kept_upstream: bool = True
+    most_tokens: int | None = None  # that were asked for
+    is_stored: bool = False
+
+    @property
+    def draft(self) -> Draft:
+        return self.shown.draft
+
+    @property
+    def deployment(self) -> Deployment:
+        assert self.turn.deployment is not None
+        return self.turn.deployment
+
+    def begin(self) -> None:
+        """From here on the writer stores what comes, and keeps the lease alive."""
+        self.writer.begin(self.response.pk, self.turn.pk, self.draft)
+
+    def restart(self) -> None:
+        """Begin anew: another request, or the same answer from its start. What was shown stays until then."""
+        self.shown.restart()
+        self.begin()
+
+    def take(self, event: Event) -> None:
+        """An event goes into the draft; tabs and writer are told that there is something new."""
+        self.live.take(self.shown, event)
+        self.writer.changed(self.response.pk)
+
+
+def claim(live: LiveTurn, shown: LiveResponse, writer: Writer) -> Job | None:
+    """Take the lease with one conditional UPDATE; None when somebody else has it or it is over."""
+    mine = Response.objects.filter(pk=shown.pk, owner=None, status__in=LIVE).update(
+        owner=PROCESS, heartbeat_at=timezone.now(), status=Status.IN_PROGRESS
+    )
+    return load(live, shown, writer) if mine else None
+
+
+def load(live: LiveTurn, shown: LiveResponse, writer: Writer) -> Job:
+    """The rows of a response whose lease is ours."""
+    response = Response.objects.get(pk=shown.pk)
+    Turn.objects.filter(pk=response.turn_id).update(status=Status.IN_PROGRESS)
+    turn = Turn.objects.with_answers().select_related("conversation", "deployment__provider").get(pk=response.turn_id)
+    if turn.deployment is None:
+        raise LookupError(f"turn {turn.pk} has no deployment")
+    return Job(turn, response, engines.dialect_of(turn.deployment.provider), live, shown, writer)

@@ -1,0 +1,48 @@
+"""What the page of a run is told at its end, read back from what is stored."""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import DatabaseError
+
+from chat.models import Status, Turn
+from chat.rendering.answer import response_html
+from chat.rendering.views import FootView, foot_view, render_foot
+from chat.turns.db import in_db
+
+logger = logging.getLogger(__name__)
+
+NOT_BEGUN = "Something went wrong here before the answer could begin. Reload the page."
+NOT_SAVED = "The answer could not be saved: the database does not answer. Copy what you need before you reload."
+NOT_READ = "The answer is saved, but could not be read back. Reload the page."
+DELETED = "This conversation was deleted while it was being answered."
+
+
+async def read_back(turn_pk: int, *, is_ours: bool) -> str:
+    """The foot as it is stored; with the whole answer where another process had the last word."""
+    try:
+        return await in_db(foot_html if is_ours else end_html, turn_pk)
+    except Turn.DoesNotExist:
+        return broken_foot(turn_pk, DELETED)
+    except DatabaseError:
+        logger.exception("turn %s: the end could not be read back", turn_pk)
+        return broken_foot(turn_pk, NOT_READ)
+
+
+def foot_html(turn_pk: int) -> str:
+    turn = Turn.objects.with_answers().get(pk=turn_pk)
+    return render_foot(foot_view(turn, is_new=True, oob=True))
+
+
+def end_html(turn_pk: int) -> str:
+    """The whole answer as it is stored: what this run showed of it does not count."""
+    turn = Turn.objects.with_answers().get(pk=turn_pk)
+    answers = "".join(response_html(response) for response in turn.responses.all())
+    answer = f'<div class="answer" id="t{turn_pk}-answer" hx-swap-oob="true">{answers}</div>'
+    return answer + render_foot(foot_view(turn, is_new=True, oob=True))
+
+
+def broken_foot(turn_pk: int, problem: str) -> str:
+    """What the page says when the row could not be brought to say it."""
+    return render_foot(FootView(turn_pk, False, Status.FAILED, problem=problem, is_new=True, oob=True))
