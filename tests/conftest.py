@@ -6,6 +6,7 @@ Alice owns things, Bob is a second person, Charlie a stranger, Rita a reviewer w
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from tests.house.alone import pytest_configure_node, pytest_runtest_protocol  # 
 from tests.house.browsing import Browser, Browsers, chromium_path
 from tests.house.needs import missing
 from tests.house.serving import Server
+
+# A shell that starts the tests in the background has them, and the servers that they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PASSWORD = "correct horse battery staple"
 
