@@ -14,6 +14,8 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from chatsite import scale
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -152,27 +154,21 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'chat.sqlite3'}")}
-if DATABASES["default"].get("ENGINE") not in ("django.db.backends.sqlite3", "django.db.backends.postgresql"):
-    raise ImproperlyConfigured(
-        "DATABASE_URL names a database that this chat does not use. "
-        "Set it to postgres://USER:PASSWORD@HOST/NAME or sqlite:////PATH, or leave it out."
+# One process or many: all three are optional, and each is of use without the others.
+
+DATABASES = {
+    "default": scale.database(
+        env.str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'chat.sqlite3'}"), pool_size=number("DATABASE_POOL_SIZE", 8)
     )
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # WAL and IMMEDIATE together: readers never wait, and writers queue instead of failing with
-    # "database is locked".
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": (
-            "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA cache_size=-20000;"
-            "PRAGMA mmap_size=134217728;PRAGMA temp_store=MEMORY;"
-        ),
-    }
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+# Empty: this process is the only one that hears and mirrors what happens in it.
+REDIS_URL = env.str("REDIS_URL", "")
+if REDIS_URL:
+    scale.check_redis(REDIS_URL)
+CACHES = {"default": scale.cache(REDIS_URL)}
+CHANNEL_LAYERS = {"default": scale.channel_layer(REDIS_URL)}
 
 # People
 
@@ -211,7 +207,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": scale.file_storage(env.str("S3_BUCKET", ""), env.str("S3_ENDPOINT_URL", "")),
     "staticfiles": {"BACKEND": "chatsite.static.HashedStaticFiles"},
 }
 FILE_UPLOAD_PERMISSIONS = 0o600
@@ -296,6 +292,10 @@ PROVIDER_TOKEN_SCOPES = tuple(
     ).split(",")
     if scope.strip()
 )
+
+# How many answers may be in the making at once: for one person, and in one process.
+RUNNING_PER_PERSON = number("RUNNING_PER_PERSON", 8)
+RUNNING_PER_PROCESS = number("RUNNING_PER_PROCESS", 300)
 
 TURNS_PER_PAGE = 20
 CONVERSATIONS_PER_PAGE = 40

@@ -20,6 +20,8 @@ def documented_production() -> dict[str, str]:
 
 
 PRODUCTION = documented_production()
+PASSWORD = "hunter2"
+NOBODY = f"postgres://chat:{PASSWORD}@127.0.0.1:9/chat"
 
 
 def test_the_example_names_the_variables_that_the_settings_read() -> None:
@@ -59,7 +61,15 @@ def test_the_documented_production_settings_pass_the_deploy_check(tmp_path: Path
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'."),
         ({"PUBLIC_URL": "chat.example.org"}, "Set it to a whole address"),
         ({"DATA_DIR": "/dev/null/data"}, "DATA_DIR=/dev/null/data cannot be made"),
-        ({"DATABASE_URL": "mongodb://localhost/chat"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "mongodb://localhost/chat"}, "DATABASE_URL names a database that this chat does not use."),
+        ({"DATABASE_URL": "nonsense"}, "DATABASE_URL names a database that this chat does not use."),
+        ({"DATABASE_URL": f"postgres://chat:{PASSWORD}/x@localhost/chat"}, "DATABASE_URL cannot be read."),
+        ({"DATABASE_URL": f"postgres://chat:{PASSWORD}@localhost"}, "does not name a database"),
+        ({"DATABASE_URL": NOBODY}, "The database of DATABASE_URL cannot be used"),
+        ({"DATABASE_URL": NOBODY, "DATABASE_POOL_SIZE": "1"}, "DATABASE_POOL_SIZE is 1."),
+        ({"REDIS_URL": f"http://:{PASSWORD}@localhost"}, "REDIS_URL does not begin with redis://"),
+        ({"S3_ENDPOINT_URL": "http://127.0.0.1:9"}, "but no S3_BUCKET"),
+        ({"S3_BUCKET": "files", "S3_ENDPOINT_URL": "127.0.0.1:9"}, "S3_ENDPOINT_URL is not a whole address."),
     ],
     ids=lambda value: (
         " ".join(f"{name}={text[:12]}" for name, text in value.items()) if isinstance(value, dict) else ""
@@ -73,7 +83,28 @@ def test_an_unsafe_or_broken_setting_refuses_with_one_sentence(
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+    assert PASSWORD not in done.stderr
     assert not (tmp_path / "chat.sqlite3").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "needed"),
+    [
+        ({"DATABASE_URL": NOBODY}, ("psycopg", "psycopg_pool")),
+        ({"REDIS_URL": "redis://127.0.0.1:9"}, ("redis", "channels_redis")),
+        ({"S3_BUCKET": "files"}, ("storages", "boto3")),
+    ],
+    ids=["postgresql", "redis", "s3"],
+)
+def test_what_is_not_installed_is_asked_for(tmp_path: Path, settings: dict[str, str], needed: tuple[str, ...]) -> None:
+    # As in an environment without the extra: what Python is asked for first says that it has none of it.
+    hidden = "from sys import meta_path\n\nclass Hidden:\n    def find_spec(self, name, *_):\n        "
+    hidden += f"if name in {needed}: raise ModuleNotFoundError(name)\n\nmeta_path.insert(0, Hidden())\n"
+    (tmp_path / "sitecustomize.py").write_text(hidden)
+    done = manage("serve", env=environment(tmp_path / "data", **settings, PORT="0", PYTHONPATH=str(tmp_path)))
+    assert done.returncode == 1
+    assert f"{' and '.join(needed)} is not installed. Run: make scale" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_the_refusal_tells_its_stack_to_who_asks(tmp_path: Path) -> None:

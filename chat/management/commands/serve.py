@@ -13,6 +13,7 @@ from typing import Any
 
 from channels.routing import get_default_application
 from django.conf import settings
+from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import connection, connections
@@ -27,6 +28,14 @@ from chatsite.static import collect_if_changed
 
 FIRST_ADMIN = "admin"
 
+# Any number that nobody else locks in this database.
+PREPARING = 20_261_121
+
+WITHOUT = {
+    "REDIS_URL": "each process hears only of what happens in itself",
+    "S3_BUCKET": "files can be neither attached nor opened",
+}
+
 
 class Command(BaseCommand):
     help = "Prepare the database and static files, then serve the chat."
@@ -38,6 +47,7 @@ class Command(BaseCommand):
 
     def handle(self, *, host: str, port: int, local: bool, **options: Any) -> None:
         refuse_plain_http_in_production()
+        refuse_absent_database()
         with ExitStack() as stack, listening(host, port) as listener:
             try:
                 # Read while the rest is prepared.
@@ -49,6 +59,8 @@ class Command(BaseCommand):
             self.serve(listener, host, served)
 
     def prepare(self, model: LocalModel | None) -> Served | None:
+        for name, fault in faults_that_pass():
+            self.say(f"{name} does not answer ({fault}). Without it {WITHOUT[name]}.")
         if migrations_are_missing():
             self.say("Preparing the database ...")
             call_command("migrate", interactive=False, verbosity=0)
@@ -110,6 +122,39 @@ def refuse_plain_http_in_production() -> None:
         )
 
 
+def refuse_absent_database() -> None:
+    """Without a database there is nothing to show; ask for it without the patience of the pool."""
+    if connection.vendor != "postgresql":
+        return
+    import psycopg
+
+    try:
+        psycopg.connect(**connection.get_connection_params()).close()
+    except psycopg.Error as error:
+        why = " ".join(str(error).split()).rstrip(".?")
+        sys.exit(
+            f"The database of DATABASE_URL cannot be used ({why}). "
+            "Start PostgreSQL and make user and database there, or correct the address."
+        )
+
+
+def faults_that_pass() -> Iterator[tuple[str, str]]:
+    """What is set and does not answer, of that which may come back while the chat goes on without it."""
+    if settings.REDIS_URL:
+        import redis
+
+        try:
+            with redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
+                client.ping()
+        except redis.RedisError as error:
+            yield "REDIS_URL", type(error).__name__
+    if check := getattr(default_storage, "check", None):
+        try:
+            check()
+        except OSError as error:
+            yield "S3_BUCKET", str(error)
+
+
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
     """A listening socket, taken before anything is prepared: who comes early waits in its queue."""
@@ -142,9 +187,13 @@ def why_not_listening(error: OSError, host: str, port: int) -> str:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Of several processes that start on one data folder, one prepares and the others wait."""
-    with (settings.DATA_DIR / "serve.lock").open("w") as lock:
+    """Of several processes that start on one data folder or one PostgreSQL, one prepares and the others wait."""
+    with (settings.DATA_DIR / "serve.lock").open("w") as lock, ExitStack() as stack:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if connection.vendor == "postgresql":
+            cursor = stack.enter_context(connection.cursor())
+            cursor.execute("SELECT pg_advisory_lock(%s)", [PREPARING])
+            stack.callback(cursor.execute, "SELECT pg_advisory_unlock(%s)", [PREPARING])
         yield
 
 
