@@ -105,6 +105,8 @@ def pointless_fields(dialect: Dialect) -> dict[str, str]:
         found["reasoning_summary"] = f"{dialect.label} sends no summaries: never asked for."
     if not dialect.store:
         found["keeps_responses"] = f"{dialect.label} keeps nothing anyway: this changes nothing."
+    if not (dialect.background and dialect.store and dialect.retrieve):
+        found["background"] = f"{dialect.label} cannot work in the background: never asked for."
     if not dialect.image_generation:
         found["image_deployment"] = f"{dialect.label} makes no images: never sent."
     elif not dialect.image_deployment_header:
@@ -118,6 +120,7 @@ def hints_for(deployment: Deployment, dialect: Dialect) -> list[str]:
     chosen = {
         "reasoning_effort": deployment.reasoning_effort,
         "reasoning_summary": deployment.reasoning_summary,
+        "background": deployment.background,
         "image_deployment": deployment.image_deployment,
     }
     hints = [

@@ -33,7 +33,14 @@ class DeploymentInline(BaseInline):
         (None, {"fields": ("connection", ("name", "label", "context_window"), ("enabled", "is_default"))}),
         (
             "Reasoning, and what the provider keeps",
-            {"fields": (("reasoning_effort", "reasoning_summary"), "keeps_responses", "image_deployment")},
+            {
+                "fields": (
+                    ("reasoning_effort", "reasoning_summary"),
+                    "keeps_responses",
+                    "background",
+                    "image_deployment",
+                )
+            },
         ),
         ("Requests and people", {"fields": ("parameters", "groups")}),
     )

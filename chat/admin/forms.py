@@ -32,7 +32,7 @@ NAME_NOT_KEY = (
     "such as AZURE_OPENAI_API_KEY."
 )
 # The turn decides these for each request; as a parameter they would break it.
-NOT_PARAMETERS = frozenset({"input", "model", "stream", "previous_response_id", "store", "instructions"})
+NOT_PARAMETERS = frozenset({"input", "model", "stream", "previous_response_id", "store", "instructions", "background"})
 
 
 class ForgetsSecrets:
@@ -168,7 +168,7 @@ class DeploymentForm(ForgetsSecrets, DeploymentModelForm):
         model = Deployment
         fields = (
             *("name", "label", "context_window", "enabled", "is_default"),
-            *("reasoning_effort", "reasoning_summary", "keeps_responses", "image_deployment"),
+            *("reasoning_effort", "reasoning_summary", "keeps_responses", "background", "image_deployment"),
             *("parameters", "groups"),
         )
         widgets = {
@@ -190,6 +190,22 @@ class DeploymentForm(ForgetsSecrets, DeploymentModelForm):
         if any(holds_a_key(text) for text in texts_in(parameters)):
             raise ValidationError("Parameters are stored and sent as they are; keys do not belong into them.")
         return parameters
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("background") and (problem := self.why_not_in_background(cleaned)):
+            self.add_error("background", problem)
+        return cleaned
+
+    def why_not_in_background(self, cleaned: Mapping[str, Any]) -> str:
+        dialect = dialect_in_force(self.instance.provider)
+        if dialect is not None and not (dialect.background and dialect.store and dialect.retrieve):
+            return f"{dialect.label} cannot work in the background. Switch this off, or correct its capabilities."
+        if not cleaned.get("keeps_responses"):
+            return (
+                "Only what the provider keeps can be worked on in the background. Let it be kept, or switch this off."
+            )
+        return ""
 
     def _get_validation_exclusions(self) -> set[str]:
         # One default at a time is a rule of the table. The old one is cleared as the new one is saved, so that

@@ -52,6 +52,9 @@ class Conversation(models.Model):
     titled_by_owner = models.BooleanField(default=False, editable=False)
     deployment = models.ForeignKey(Deployment, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     instructions = models.TextField(blank=True)
+    background = models.BooleanField(
+        "works in the background", null=True, blank=True, help_text="Unknown: as the deployment says."
+    )
     head = models.ForeignKey("Turn", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_activity_at = models.DateTimeField(default=timezone.now, editable=False)

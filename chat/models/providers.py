@@ -133,6 +133,13 @@ class Deployment(models.Model):
         help_text="Off: nothing is stored there (store: false). The whole history goes with each question, "
         "and reasoning travels encrypted where the provider can do that.",
     )
+    background = models.BooleanField(
+        "works in the background",
+        default=False,
+        help_text="For models that think for long. The provider goes on when a connection breaks or this server is "
+        "restarted, and the answer is taken up where it was. The first words may come later. "
+        "Needs a provider that can do it, and that keeps the answers.",
+    )
     image_deployment = models.CharField(
         max_length=200,
         blank=True,

@@ -388,6 +388,32 @@ def test_settings_that_do_nothing_are_kept_with_a_hint(olga_client: Client, depl
         assert hint in page
 
 
+def test_a_deployment_works_in_the_background_where_that_can_be(olga_client: Client, deployment: Deployment) -> None:
+    row = stored(deployment, is_default="on", keeps_responses="on", background="on")
+    assert olga_client.post(address(deployment.provider), form(row, initial=1)).status_code == 302
+    deployment.refresh_from_db()
+    assert deployment.background
+
+
+@pytest.mark.parametrize(
+    ("kept", "change", "sentence"),
+    [
+        ("", {}, "Only what the provider keeps can be worked on in the background."),
+        ("on", {"dialect": "llamacpp"}, "llama.cpp cannot work in the background. Switch this off"),
+        ("on", {"capabilities": '{"background": false}'}, "OpenAI cannot work in the background."),
+    ],
+)
+def test_a_deployment_that_cannot_work_in_the_background_is_refused_with_a_sentence(
+    olga_client: Client, deployment: Deployment, kept: str, change: dict[str, str], sentence: str
+) -> None:
+    row = stored(deployment, is_default="on", keeps_responses=kept, background="on")
+    page = refusal(olga_client, address(deployment.provider), form(row, initial=1, **change))
+    assert 'id="id_deployments-0-background_error"' in page
+    assert sentence in page
+    deployment.refresh_from_db()
+    assert not deployment.background
+
+
 def test_of_two_places_that_say_how_much_to_reason_the_winner_is_named(deployment: Deployment) -> None:
     deployment.reasoning_effort = "high"
     deployment.parameters = {"reasoning": {"effort": "low"}, "metadata": {"team": "a"}}

@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
-from chat.conversations.parameters import is_kept, parameters_of, thrifty_reasoning
+from chat.conversations.parameters import (
+    can_work_in_background,
+    is_kept,
+    parameters_of,
+    thrifty_reasoning,
+    works_in_background,
+)
 from chat.conversations.title import title_request
-from chat.models import Deployment, Turn
+from chat.models import Conversation, Deployment, Turn
 from chat.responses.dialects import DIALECTS, Dialect
 
 OPENAI, AZURE, OFOX, LLAMA = (DIALECTS[name] for name in ("openai", "azure", "ofox", "llamacpp"))
@@ -78,6 +84,41 @@ def test_what_the_free_parameters_do_not_let_be_kept_is_not_kept_either() -> Non
     assert not is_kept(Deployment(keeps_responses=False), OPENAI)
     assert not is_kept(Deployment(parameters={"store": False}), OPENAI)
     assert asked(parameters={"store": False}) == {"store": False, "include": ENCRYPTED}
+
+
+@pytest.mark.parametrize(
+    ("usual", "here", "works"),
+    [(False, None, False), (True, None, True), (True, False, False), (False, True, True)],
+)
+def test_a_conversation_may_differ_from_its_deployment_in_where_it_works(
+    usual: bool, here: bool | None, works: bool
+) -> None:
+    assert works_in_background(Conversation(background=here), Deployment(background=usual), OPENAI) is works
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fields", "can"),
+    [
+        (OPENAI, {}, True),
+        (OFOX, {}, False),
+        (replace(OPENAI, retrieve=False), {}, False),
+        (replace(OPENAI, resume=False), {}, True),  # it can be asked for
+        (OPENAI, {"keeps_responses": False}, False),
+        (OPENAI, {"parameters": {"store": False}}, False),
+    ],
+)
+def test_only_what_is_kept_where_it_can_be_fetched_works_in_the_background(
+    dialect: Dialect, fields: dict[str, Any], can: bool
+) -> None:
+    assert can_work_in_background(Deployment(**fields), dialect) is can
+    assert works_in_background(Conversation(), Deployment(background=True, **fields), dialect) is can
+
+
+def test_the_background_is_said_together_with_what_it_needs() -> None:
+    deployment = Deployment(name="m", parameters={"background": True})
+    assert parameters_of(deployment, OPENAI) == {}
+    assert parameters_of(deployment, OPENAI, background=True) == {"background": True, "store": True}
+    assert works_in_background(Conversation(), deployment, OPENAI), "a row from before there was a setting"
 
 
 @pytest.mark.parametrize(
