@@ -191,22 +191,6 @@ class DeploymentForm(ForgetsSecrets, DeploymentModelForm):
             raise ValidationError("Parameters are stored and sent as they are; keys do not belong into them.")
         return parameters
 
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        if cleaned.get("background") and (problem := self.why_not_in_background(cleaned)):
-            self.add_error("background", problem)
-        return cleaned
-
-    def why_not_in_background(self, cleaned: Mapping[str, Any]) -> str:
-        dialect = dialect_in_force(self.instance.provider)
-        if dialect is not None and not (dialect.background and dialect.store and dialect.retrieve):
-            return f"{dialect.label} cannot work in the background. Switch this off, or correct its capabilities."
-        if not cleaned.get("keeps_responses"):
-            return (
-                "Only what the provider keeps can be worked on in the background. Let it be kept, or switch this off."
-            )
-        return ""
-
     def _get_validation_exclusions(self) -> set[str]:
         # One default at a time is a rule of the table. The old one is cleared as the new one is saved, so that
         # a second one in the form is no mistake.
@@ -218,6 +202,7 @@ class Deployments(DeploymentFormSet):
 
     def clean(self) -> None:
         super().clean()
+        self.check_background()
         chosen = [form for form in self.forms if self.is_newly_default(form)]
         if len(chosen) > 1:
             raise ValidationError("Only one deployment can be the default.")
@@ -225,6 +210,25 @@ class Deployments(DeploymentFormSet):
             for form in self.forms:
                 if form is not chosen[0]:
                     form.instance.is_default = False
+
+    def check_background(self) -> None:
+        """Against the provider as it is in this form, which may have become another kind of server."""
+        dialect = dialect_in_force(self.instance)
+        for form in self.forms:
+            cleaned = getattr(form, "cleaned_data", {})
+            if not cleaned.get("background") or form in self.deleted_forms:
+                continue
+            if dialect is not None and not (dialect.background and dialect.store and dialect.retrieve):
+                form.add_error(
+                    "background",
+                    f"{dialect.label} cannot work in the background. Switch this off, or correct its capabilities.",
+                )
+            elif not cleaned.get("keeps_responses"):
+                form.add_error(
+                    "background",
+                    "Only what the provider keeps can be worked on in the background. "
+                    "Let it be kept, or switch this off.",
+                )
 
     def new_default(self) -> Deployment | None:
         return next((form.instance for form in self.forms if self.is_newly_default(form)), None)
