@@ -19,6 +19,8 @@ from tests import hypothesis_profiles as hypothesis_profiles  # registers and lo
 from tests.house.alone import pytest_configure_node, pytest_runtest_protocol  # noqa: F401
 from tests.house.browsing import Browser, Browsers, chromium_path
 from tests.house.needs import missing
+from tests.house.postgresql import PostgreSQL, postgresql_server
+from tests.house.redis import Redis, redis_server
 from tests.house.serving import Server
 
 # A shell that starts the tests in the background has them, and the servers that they start, ignore Ctrl-C.
@@ -120,6 +122,20 @@ def start_server(tmp_path: Path, prepared_data: Path) -> Iterator[Callable[..., 
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    """A Redis of this test alone. It starts in a tenth of a second."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL for the tests of a module; each asks for its `new_database()`."""
+    with postgresql_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
