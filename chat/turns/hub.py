@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from chat.rendering.live import LiveResponse, Seen
 from chat.responses.events import Event
 
 FRAME_SECONDS = 0.045
+HIDDEN_FRAME_SECONDS = 2.0  # for a page that is in the background
 
 # What may wait for a tab that acknowledges nothing. A page asks for what it shows, once; this is far more.
 WAITING_CHARACTERS = 4_000_000
@@ -30,10 +32,14 @@ class LiveTurn:
     responses: list[LiveResponse] = field(default_factory=list)
     tabs: set[Tab] = field(default_factory=set)
     foot: str | None = None
+    listener: Callable[[LiveResponse, Event], None] | None = None  # tells other processes, while one watches
 
     def take(self, response: LiveResponse, event: Event) -> None:
         """Fold what came from the provider, and wake the tabs when there is something new to see."""
-        if response.apply(event):
+        is_new = response.apply(event)
+        if self.listener is not None:
+            self.listener(response, event)
+        if is_new:
             self.changed()
 
     def changed(self) -> None:
@@ -86,7 +92,9 @@ class Tab:
         self._positions: dict[int, Position] = {}
         self._once: list[str] = []
         self._waiting = 0
+        self._is_hidden = False
         self._woken = asyncio.Event()
+        self._shown = asyncio.Event()
         self._acknowledged = asyncio.Event()
         self._sent = 0
         self._acked = 0
@@ -102,6 +110,16 @@ class Tab:
         for position in list(self._positions.values()):
             if position.live.conversation_id != conversation_id:
                 self._drop(position)
+
+    def watches(self) -> int:
+        """How many turns it is shown."""
+        return len(self._positions)
+
+    def hide(self, is_hidden: bool) -> None:
+        """The page is in the background: nobody sees each word there. When it is back, it gets all at once."""
+        self._is_hidden = is_hidden
+        if not is_hidden:
+            self._shown.set()
 
     def push(self, html: str) -> None:
         """Send fragments once: a title, a new turn, a notice. For rare things only.
@@ -159,6 +177,14 @@ class Tab:
                 self._acknowledged.clear()
                 await self._acknowledged.wait()
             await asyncio.sleep(max(0.0, began + self._frame_seconds - time.monotonic()))
+            if self._is_hidden:
+                await self._until_shown(began + HIDDEN_FRAME_SECONDS - time.monotonic())
+
+    async def _until_shown(self, seconds: float) -> None:
+        self._shown.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._shown.wait()
 
     def _drop(self, position: Position) -> None:
         position.live.tabs.discard(self)

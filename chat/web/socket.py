@@ -1,6 +1,7 @@
 """The socket of one tab: it says what the tab looks at, and gets frames of fragments back.
 
-From the browser: {"type": "look", "conversation": id}, {"type": "watch", "turn": pk}, {"type": "ack", "n": frames}.
+From the browser: {"type": "look", "conversation": id}, {"type": "watch", "turn": pk}, {"type": "ack", "n": frames},
+{"type": "hidden", "is": true} when the page goes into the background, and false when it is back.
 The first "look" of a connection has "last", the turn that the page ends with: what was asked elsewhere since then comes.
 To the browser: HTML whose top-level elements are out-of-band swaps. `hub.Tab` decides what and when.
 """
@@ -25,20 +26,19 @@ from django.http import Http404
 from django.template.loader import render_to_string
 
 from chat.models import Conversation, Turn, User
-from chat.rendering.answer import response_html
-from chat.rendering.views import ToastView, foot_view, render_foot, render_turn, turn_view
+from chat.rendering.views import render_turn, turn_view
 from chat.turns import notices
 from chat.turns.hub import Gone, Tab, hub
+from chat.turns.mirror import gone_toast, mirrors
 from chat.web.access import conversation_for, turn_for
-from chat.web.actions import title_swap, toast_swap
+from chat.web.actions import title_swap
 
 logger = logging.getLogger(__name__)
 
 SIGNED_OUT = 4401
 BROKEN = 1011
 SESSION_CHECK_SECONDS = 60.0
-TAIL_SECONDS = 1.0
-WATCHED_AT_MOST = 50
+MIRRORED_AT_MOST = 50  # for one tab
 
 
 class TabSocket(AsyncWebsocketConsumer):
@@ -54,7 +54,6 @@ class TabSocket(AsyncWebsocketConsumer):
         self.name = self._tab_name()
         self.tab = Tab(self._send_frame)
         self.checked_at = time.monotonic()
-        self.tails: dict[int, asyncio.Task[None]] = {}
         await self.channel_layer.group_add(notices.person_group(self.user.pk), self.channel_name)
         await self.accept()
         self.sender = asyncio.get_running_loop().create_task(self.tab.run(), context=contextvars.Context())
@@ -73,7 +72,6 @@ class TabSocket(AsyncWebsocketConsumer):
         self.tab.leave()
         if hasattr(self, "sender"):
             self.sender.cancel()
-        self._end_tails()
 
     async def disconnect(self, code: int) -> None:
         if not hasattr(self, "tab") or self.user is None:
@@ -107,6 +105,8 @@ class TabSocket(AsyncWebsocketConsumer):
         match _message(text_data):
             case {"type": "ack", "n": int(count)}:
                 self.tab.acknowledge(count)
+            case {"type": "hidden", "is": bool(is_hidden)}:
+                self.tab.hide(is_hidden)
             case {"type": "watch", "turn": int(pk)}:
                 await self.watch(pk)
             case {"type": "look", "conversation": str(conversation), "last": int(last)}:
@@ -118,7 +118,6 @@ class TabSocket(AsyncWebsocketConsumer):
         """The tab shows another conversation now, or a new one ("")."""
         self.looking = ""
         self.tab.look(conversation)
-        self._end_tails()
         if not await self._is_still_signed_in() or not conversation:
             return
         try:
@@ -144,43 +143,13 @@ class TabSocket(AsyncWebsocketConsumer):
         if live is not None:
             self.tab.watch(live)
         elif turn.is_live:
-            self._tail(pk)
+            if self.tab.watches() < MIRRORED_AT_MOST:
+                mirrors.watch(self.tab, turn)
         else:
             self.tab.push(await database_sync_to_async(_whole_turn)(pk))
 
     def refuse(self) -> None:
-        """The same words for what is gone and for what is somebody else's."""
-        self.tab.push(toast_swap(ToastView("That conversation is not there any more.")))
-
-    def _tail(self, pk: int) -> None:
-        """The turn runs elsewhere, or its process died: follow the row until it ends."""
-        if pk in self.tails or len(self.tails) >= WATCHED_AT_MOST:
-            return
-        task = asyncio.get_running_loop().create_task(self._follow(pk))
-        self.tails[pk] = task
-        task.add_done_callback(lambda done: self.tails.get(pk) is done and self.tails.pop(pk))
-
-    def _end_tails(self) -> None:
-        """At once out of the list, too: a page that comes back in the next message starts them anew."""
-        tails, self.tails = self.tails, {}
-        for task in tails.values():
-            task.cancel()
-
-    async def _follow(self, pk: int) -> None:
-        shown = ""
-        while True:
-            try:
-                html, is_live = await database_sync_to_async(_row_state)(pk)
-            except Turn.DoesNotExist:
-                self.tab.push(f'<i id="t{pk}" hx-swap-oob="delete"></i>')
-                self.refuse()
-                return
-            if html != shown:
-                self.tab.push(html)
-                shown = html
-            if not is_live:
-                return
-            await asyncio.sleep(TAIL_SECONDS)
+        self.tab.push(gone_toast())
 
     # Rare events, over the channel layer
 
@@ -267,13 +236,6 @@ def _was_replaced(conversation: Conversation, pk: int, path: Sequence[int]) -> b
     """Whether another version of the turn is on the path."""
     turn = conversation.turns.filter(pk=pk).first()
     return turn is not None and conversation.turns.filter(parent=turn.parent_id, pk__in=path).exists()
-
-
-def _row_state(pk: int) -> tuple[str, bool]:
-    turn = Turn.objects.with_answers().get(pk=pk)
-    answers = "".join(response_html(response) for response in turn.responses.all())
-    answer = f'<div class="answer" id="t{pk}-answer" hx-swap-oob="true">{answers}</div>'
-    return answer + render_foot(foot_view(turn, is_new=True, oob=True)), turn.is_live
 
 
 def _session_is_valid(session_key: str | None, user: User) -> bool:

@@ -134,6 +134,35 @@ async def test_a_tab_whose_socket_closed_under_a_frame_is_forgotten(live: LiveTu
     assert not live.tabs
 
 
+async def test_a_page_in_the_background_waits_for_its_frames_until_it_is_back(
+    live: LiveTurn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "HIDDEN_FRAME_SECONDS", 3600.0)
+    watcher.tab.watch(live)
+    await watcher.next()
+    watcher.tab.hide(True)
+    watcher.acknowledge()
+    for step in range(3, 100):
+        feed(live, step, step + 1)
+        await asyncio.sleep(0)
+    assert watcher.frames.empty()
+    watcher.tab.hide(False)
+    await watcher.next()
+    assert "word96" in watcher.page.part("t1-answer")
+
+
+async def test_a_page_in_the_background_gets_a_frame_now_and_then(
+    live: LiveTurn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "HIDDEN_FRAME_SECONDS", 0.05)
+    watcher.tab.hide(True)
+    watcher.tab.watch(live)
+    for step in range(3, 10):
+        feed(live, step, step + 1)
+        await watcher.next()
+        watcher.acknowledge()
+
+
 async def test_two_tabs_at_different_speeds_end_with_the_same_page(live: LiveTurn, watcher: Watcher) -> None:
     slow = Watcher()
     for each in (watcher, slow):

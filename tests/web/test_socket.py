@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from chat.models import Conversation, Deployment, Response, Status, Turn, User
 from chat.rendering.answer import response_html
 from chat.rendering.live import LiveResponse
 from chat.responses.events import parse_event
-from chat.turns import notices, sweep
+from chat.turns import mirror, notices, sweep
 from chat.turns.hub import LiveTurn, hub
 from chat.web import socket as sockets
 from chatsite.asgi import routes
@@ -199,8 +199,10 @@ class TestOver:
 
 class TestRunningElsewhere:
     @pytest.fixture(autouse=True)
-    def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sockets, "TAIL_SECONDS", 0.01)
+    def soon(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(mirror, "ROW_SECONDS", 0.01)
+        yield
+        mirror.mirrors._mirrors.clear()
 
     async def test_the_row_is_followed_until_it_ends(self, alice_client: Client, open_tab: Open, running: Turn) -> None:
         tab = await open_tab(alice_client, page=shown(running))
@@ -210,7 +212,8 @@ class TestRunningElsewhere:
         response = await Response.objects.aget(turn=running)
         response.output[0]["content"][0]["text"] = "Half an answer"
         await response.asave()
-        assert "Half an answer" in await tab.frame()
+        assert "Half" not in await tab.frame(), "what has arrived is not sent again"
+        assert "Half an answer" in tab.page.part(f"t{running.pk}-answer")
         await database_sync_to_async(sweep.close)(response, Status.INTERRUPTED)
         assert 'data-status="interrupted"' in await tab.frame()
         assert "Try again" in tab.page.part(f"t{running.pk}-foot")
@@ -240,10 +243,9 @@ class TestRunningElsewhere:
         await tab.say(type="watch", turn=running.pk)
         await tab.frame()
         (sender,) = [task for task in asyncio.all_tasks() if "Tab.run" in repr(task.get_coro())]
-        tasks = [sender, *self.tails()]
-        assert len(tasks) == 2
+        (mirrors,) = self.followers()
         tab.socket.future.cancel()
-        _, pending = await asyncio.wait(tasks, timeout=5)
+        _, pending = await asyncio.wait([sender, mirrors], timeout=5)
         assert not pending
 
     async def test_watching_twice_follows_once(self, alice_client: Client, open_tab: Open, running: Turn) -> None:
@@ -252,7 +254,8 @@ class TestRunningElsewhere:
             await tab.say(type="watch", turn=running.pk)
         await tab.frame()
         await tab.has_heard()
-        assert len(self.tails()) == 1
+        (turn,) = mirror.mirrors._mirrors.values()
+        assert len(turn.live.tabs) == len(self.followers()) == 1
 
     async def test_a_tab_that_comes_back_at_once_is_followed_again(
         self, alice_client: Client, open_tab: Open, running: Turn
@@ -275,11 +278,48 @@ class TestRunningElsewhere:
         await tab.socket.disconnect()
         await asyncio.wait_for(self.ended(), 5)
 
-    def tails(self) -> list[asyncio.Task[Any]]:
-        return [task for task in asyncio.all_tasks() if "TabSocket._follow" in repr(task.get_coro())]
+    async def test_one_tab_cannot_have_everything_followed(
+        self, alice_client: Client, open_tab: Open, running: Turn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sockets, "MIRRORED_AT_MOST", 1)
+        another = await database_sync_to_async(make_turn)(running.conversation, "Why?", status=Status.IN_PROGRESS)
+        tab = await open_tab(alice_client, page=shown(running))
+        for turn in (running, another):
+            await tab.say(type="watch", turn=turn.pk)
+        await tab.frame()
+        await tab.has_heard()
+        assert list(mirror.mirrors._mirrors) == [running.pk]
+
+    async def test_a_stranger_is_refused_and_nothing_is_followed(
+        self, bob_client: Client, open_tab: Open, running: Turn
+    ) -> None:
+        tab = await open_tab(bob_client, page=shown(running))
+        await tab.say(type="watch", turn=running.pk)
+        assert "not there any more" in await tab.frame()
+        assert "Half an" not in tab.page.root.html()
+        assert not mirror.mirrors._mirrors
+
+    def followers(self) -> list[asyncio.Task[Any]]:
+        return [task for task in asyncio.all_tasks() if "Mirrors._run" in repr(task.get_coro())]
 
     async def ended(self) -> None:
-        await asyncio.gather(*self.tails(), return_exceptions=True)
+        await asyncio.gather(*self.followers())
+        assert not mirror.mirrors._mirrors
+
+
+async def test_a_page_in_the_background_is_left_alone_until_it_is_back(
+    alice: User, alice_client: Client, open_tab: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.turns.hub.HIDDEN_FRAME_SECONDS", 3600.0)
+    tab = await open_tab(alice_client)
+    await tab.say(type="hidden", **{"is": True})
+    await tab.has_heard()
+    await notices.list_changed(alice.pk, "another")
+    assert await tab.socket.receive_nothing(0.2)
+    await tab.say(type="hidden", **{"is": "no"})
+    assert await tab.socket.receive_nothing(0.2)
+    await tab.say(type="hidden", **{"is": False})
+    assert "hx-get" in await tab.frame()
 
 
 class TestComingBack:
