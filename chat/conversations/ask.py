@@ -16,6 +16,7 @@ from django.utils import timezone
 from chat.models import Attachment, Conversation, Deployment, Response, Turn, User
 from chat.models.conversations import LIVE, TurnAttachment
 from chat.rendering.escape import tidy
+from chat.rendering.live import StoredResponse
 
 PROVISIONAL_TITLE_CHARACTERS = 60
 INSTRUCTIONS_MAX_CHARACTERS = 20_000
@@ -42,12 +43,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Asked:
-    """What was stored. A repeat carries the turn of the first submit and must not be run again."""
+    """What was stored. A repeat carries the turn of the first submit and must not be run again.
+
+    `earlier` are the responses of the turn that the new one goes on from.
+    """
 
     conversation: Conversation
     turn: Turn
     response: Response
     is_repeat: bool = False
+    earlier: Sequence[StoredResponse] = ()
 
 
 def ask(owner: User, conversation: Conversation | None, question: Question) -> Asked:

@@ -137,10 +137,10 @@ class LiveSegment:
         return found
 
     def _grown_open_block(self, shown: str, current: str) -> str:
-        step = patch(shown, current)
-        if step is None:
+        steps = patch(shown, current)
+        if steps is None:
             return self._open_block(current, swap=True)
-        return step.fragment(f"{self.sid}-o")
+        return "".join(step.fragment(f"{self.sid}-o") for step in steps)
 
     def _last_fragments(self, seen: SeenSegment, final: tuple[str, ...]) -> str:
         """Blocks that a later line changed (a link's definition), the rest, and the open block's end."""
@@ -175,14 +175,32 @@ def _as_swap(html: str, element_id: str) -> str:
     return html.replace(f'id="{element_id}"', f'id="{element_id}" hx-swap-oob="true"', 1)
 
 
-class LiveResponse:
-    """The draft of a response and the segments that are shown of it."""
+@dataclass(frozen=True)
+class StoredResponse:
+    """An earlier response of a running turn. It is over, and what a tab has of it never changes."""
 
-    def __init__(self, pk: int) -> None:
+    pk: int
+    stored_html: str
+
+    def html(self) -> str:
+        return self.stored_html
+
+    def seen_now(self) -> Seen:
+        return Seen(0)
+
+    def fragments(self, seen: Seen) -> str:
+        return ""
+
+
+class LiveResponse:
+    """The draft of a response and the segments that are shown of it. A draft that was stored is shown at once."""
+
+    def __init__(self, pk: int, draft: Draft | None = None) -> None:
         self.pk = pk
-        self.draft = Draft()
+        self.draft = draft or Draft()
         self.shape = 0
         self._segments: dict[tuple[int, int], LiveSegment] = {}
+        self._reread()
 
     def apply(self, event: Event) -> bool:
         """Fold one event; True when there is something new to see."""

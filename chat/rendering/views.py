@@ -54,13 +54,15 @@ class ChipView:
 
 @dataclass(frozen=True)
 class FootView:
-    """`_foot.html`: the end of a turn. `problem` is a sentence or ""."""
+    """`_foot.html`: the end of a turn. `problem` is a sentence or "", and so is `note`, of a turn that still runs."""
 
     turn_id: int
     is_live: bool
     status: str
     problem: str = ""
     retry_url: str = ""
+    continue_url: str = ""
+    note: str = ""
     has_text: bool = False
     usage: str = ""
     usage_detail: str = ""

@@ -8,10 +8,17 @@ from typing import Any
 
 from chat import engines
 from chat.conversations import history
-from chat.conversations.parameters import parameters_of
+from chat.conversations.parameters import parameters_of, works_in_background
 from chat.files import delivery
 from chat.models import Attachment, Response
-from chat.responses.errors import InvalidRequest, NotFound, PreviousResponseNotFound, Refused, Unreachable
+from chat.responses.errors import (
+    BadStream,
+    InvalidRequest,
+    NotFound,
+    PreviousResponseNotFound,
+    Refused,
+    Unreachable,
+)
 from chat.turns.db import in_db
 from chat.turns.job import Job
 from chat.turns.writer import PROCESS
@@ -22,6 +29,7 @@ logger = logging.getLogger(__name__)
 _REASONING_REFUSED = re.compile(
     r"encrypted.content|\brs_\w|reasoning' item|type 'reasoning'|required following item", re.I
 )
+_BACKGROUND_REFUSED = re.compile(r"\bbackground\b", re.I)
 _ENCRYPTION_REFUSED = re.compile(r"encrypted content is not supported|reasoning\.encrypted_content", re.I)
 
 _without_encryption: set[int] = set()
@@ -32,6 +40,7 @@ async def ask(job: Job) -> None:
     """Ask, and read the answer as far as it comes. Raises ResponsesError when there is none."""
     job.begin()
     job.client = engines.client_for(job.deployment.provider, job.deployment)
+    job.in_background = works_in_background(job.turn.conversation, job.deployment, job.dialect)
     plan: history.Plan | None = await _planned(job)
     while plan is not None:
         try:
@@ -43,11 +52,20 @@ async def ask(job: Job) -> None:
                 raise
             logger.info("response %s: %s; asking in another way", job.response.pk, error)
             job.restart()
-        except Unreachable as error:
-            if not job.draft.response_id:
+        except (Unreachable, BadStream) as error:
+            # Half an answer stays, and may have another half. What is no protocol at all is only asked for again where
+            # the provider goes on by itself.
+            if not job.draft.response_id or (isinstance(error, BadStream) and not job.in_background):
                 raise
             logger.warning("response %s: broke off: %s", job.response.pk, error)
             break
+
+
+async def take_up(job: Job) -> None:
+    """What another process asked: nothing is asked again, and what has arrived stands in the draft."""
+    job.begin()
+    job.client = engines.client_for(job.deployment.provider, job.deployment)
+    job.most_tokens = job.deployment.as_parameters().get("max_output_tokens")
 
 
 async def _mended(job: Job, plan: history.Plan, error: Refused) -> history.Plan | None:
@@ -56,6 +74,9 @@ async def _mended(job: Job, plan: history.Plan, error: Refused) -> history.Plan 
         return await _planned(job, chain=False) if plan.previous_response_id else None
     if not isinstance(error, InvalidRequest | NotFound):
         return None
+    if job.in_background and _BACKGROUND_REFUSED.search(str(error)):
+        job.in_background = False  # some models cannot, where others of the same provider can
+        return plan
     # Whether this request asked: another that runs beside it may have been refused, and have noted it, meanwhile.
     if _ENCRYPTION_REFUSED.search(error.message) and job.asked_for_encryption:
         _without_encryption.add(job.deployment.pk)
@@ -84,7 +105,7 @@ async def _stream(job: Job, plan: history.Plan) -> None:
     body = await _body(job, plan)
     job.most_tokens = body.get("max_output_tokens")
     job.is_kept_upstream = bool(body.get("store", True))
-    await in_db(_note_request, job.response.pk, plan, job.is_kept_upstream)
+    await in_db(_note_request, job, plan)
     async with job.client.stream(body) as events:
         async for event in events:
             job.request_id = events.request_id or ""
@@ -101,7 +122,7 @@ async def _body(job: Job, plan: history.Plan) -> dict[str, Any]:
     await _load_parts(job, plan)
     job.asked_for_encryption = job.deployment.pk not in _without_encryption
     body: dict[str, Any] = {
-        **parameters_of(job.deployment, job.dialect, encrypted=job.asked_for_encryption),
+        **parameters_of(job.deployment, job.dialect, encrypted=job.asked_for_encryption, background=job.in_background),
         "model": job.deployment.name,
         "input": [_with_files(item, job.parts) for item in plan.items],
     }
@@ -132,8 +153,12 @@ def _with_files(item: dict[str, Any], parts: dict[str, dict[str, Any]]) -> dict[
     return {**item, "content": [parts[p["id"]] if p.get("type") == "attachment" else p for p in content]}
 
 
-def _note_request(pk: int, plan: history.Plan, store: bool) -> None:
+def _note_request(job: Job, plan: history.Plan) -> None:
+    """What whoever takes this run over has to know, before anything is sent."""
     # Its own items alone: the history stands in the turns before it, and would be stored again with each.
-    Response.objects.filter(pk=pk, owner=PROCESS).update(
-        input=plan.own_items, previous_response_id=plan.previous_response_id, store=store
+    Response.objects.filter(pk=job.response.pk, owner=PROCESS).update(
+        input=plan.own_items,
+        previous_response_id=plan.previous_response_id,
+        store=job.is_kept_upstream,
+        background=job.in_background,
     )

@@ -10,6 +10,7 @@ from django.utils import timezone
 from chat import engines
 from chat.models import Deployment, Response, Status, Turn
 from chat.models.conversations import LIVE
+from chat.models.providers import ID_LENGTH
 from chat.rendering.live import LiveResponse
 from chat.responses.client import Client
 from chat.responses.dialects import Dialect
@@ -36,6 +37,8 @@ class Job:
     echoes_reasoning: bool = True
     asked_for_encryption: bool = False
     is_kept_upstream: bool = True
+    in_background: bool = False
+    is_new: bool = True  # nothing has been asked yet
     most_tokens: int | None = None  # that were asked for
     is_stored: bool = False
 
@@ -52,10 +55,17 @@ class Job:
         """From here on the writer stores what comes, and keeps the lease alive."""
         self.writer.begin(self.response.pk, self.turn.pk, self.draft)
 
-    def restart(self) -> None:
+    def restart(self, response_id: str = "") -> None:
         """Begin anew: another request, or the same answer from its start. What was shown stays until then."""
         self.shown.restart()
+        self.draft.response_id = response_id
         self.begin()
+
+    @property
+    def can_be_left(self) -> bool:
+        """Whether another process can take up the answer where this one leaves it, without losing any."""
+        is_there = 0 < len(self.draft.response_id) <= ID_LENGTH
+        return self.in_background and is_there and not self.draft.terminal_seen
 
     def take(self, event: Event) -> None:
         """An event goes into the draft; tabs and writer are told that there is something new."""
@@ -68,11 +78,19 @@ def claim(live: LiveTurn, shown: LiveResponse, writer: Writer) -> Job | None:
     mine = Response.objects.filter(pk=shown.pk, owner=None, status__in=LIVE).update(
         owner=PROCESS, heartbeat_at=timezone.now(), status=Status.IN_PROGRESS
     )
-    return load(live, shown, writer) if mine else None
+    return _loaded(live, shown, writer) if mine else None
 
 
 def load(live: LiveTurn, shown: LiveResponse, writer: Writer) -> Job:
-    """The rows of a response whose lease is ours."""
+    """The rows of a response that is adopted: its lease is ours, and it was asked elsewhere."""
+    job = _loaded(live, shown, writer)
+    job.is_new = False
+    job.in_background, job.is_kept_upstream = job.response.background, job.response.store
+    job.request_id = job.response.request_id
+    return job
+
+
+def _loaded(live: LiveTurn, shown: LiveResponse, writer: Writer) -> Job:
     response = Response.objects.get(pk=shown.pk)
     Turn.objects.filter(pk=response.turn_id).update(status=Status.IN_PROGRESS)
     turn = Turn.objects.with_answers().select_related("conversation", "deployment__provider").get(pk=response.turn_id)

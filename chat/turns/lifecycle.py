@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from django.db import DatabaseError
+
 from chat import engines
 from chat.turns import db, run, sweep
 
@@ -27,7 +29,7 @@ _background: dict[str, asyncio.Task[None]] = {}
 def begin() -> None:
     """Start writer and sweep on the running loop, once; again, should one have broken off."""
     _keep_up("writer", lambda: run.writer.run())
-    _keep_up("sweep", lambda: sweep.run(run.running))
+    _keep_up("sweep", lambda: sweep.run(run.spoken_for, run.adopt))
 
 
 def _keep_up(name: str, work: Work) -> None:
@@ -46,8 +48,16 @@ def _ended(task: asyncio.Task[None]) -> None:
 
 
 async def end() -> None:
-    """Store what runs as interrupted, then stop."""
+    """Leave what goes on without us, store all else as interrupted, then stop.
+
+    The sweep first: what it adopted now would have to be left again at once.
+    """
+    await _end("sweep")
     await run.stop_all()
+    try:
+        await run.writer.settle()
+    except DatabaseError:
+        logger.exception("the database is away; these turns end without their last words: %s", run.spoken_for())
     tasks = [task for task in _background.values() if task.get_loop() is asyncio.get_running_loop()]
     _background.clear()
     for task in tasks:
@@ -55,6 +65,13 @@ async def end() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     await engines.close()
     db.close()
+
+
+async def _end(name: str) -> None:
+    task = _background.get(name)
+    if task is not None and task.get_loop() is asyncio.get_running_loop():
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def install() -> None:

@@ -1,7 +1,8 @@
 """Carry one turn from queued to its one terminal state.
 
 A run belongs to no request and no socket: closing the tab changes nothing. The order at the end is fixed:
-the final state is stored, then the page is told, then a title is asked for.
+the final state is stored, then the page is told, then a title is asked for. At a shutdown, what the provider goes on
+with by itself is no end: it is left, with all its text stored, for another process to adopt.
 """
 
 from __future__ import annotations
@@ -9,26 +10,35 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from django.db import DatabaseError
 
 from chat.conversations.ask import Asked
 from chat.files.errors import Refused as FileRefused
 from chat.models import Status
-from chat.rendering.live import LiveResponse
+from chat.rendering.live import LiveResponse, StoredResponse
 from chat.responses.errors import ResponsesError
+from chat.responses.fold import Draft
 from chat.turns import asking, resuming
 from chat.turns.db import in_db
 from chat.turns.hub import LiveTurn, hub
-from chat.turns.job import Job, claim
+from chat.turns.job import Job, claim, load
 from chat.turns.last_word import NOT_BEGUN, NOT_SAVED, broken_foot, read_back
 from chat.turns.outcome import Outcome, failure_of, outcome_of
+from chat.turns.sweep import Adopted
 from chat.turns.titling import give_title
 from chat.turns.writer import Final, Writer, draft_fields
 
 logger = logging.getLogger(__name__)
 
 SHUTDOWN = "shutdown"
+LEFT = Outcome(Status.IN_PROGRESS)
+"""No end: another process goes on with it."""
+
+Take = Callable[[LiveTurn, LiveResponse, Writer], Job | None]
+"""Takes the lease, or has it, and loads the rows."""
 
 _tasks: dict[int, asyncio.Task[None]] = {}
 _ending: set[int] = set()
@@ -39,11 +49,25 @@ def start(asked: Asked) -> None:
     if asked.is_repeat or asked.turn.pk in _tasks:
         return
     live = hub.open(asked.turn.pk, str(asked.conversation.pk))
-    response = LiveResponse(asked.response.pk)
+    _run(live, LiveResponse(asked.response.pk), asked.earlier, claim)
+
+
+def adopt(adopted: Adopted) -> None:
+    """Go on with a run that another process left or died of. Its lease has been taken."""
+    row = adopted.response
+    if row.turn_id in _tasks:
+        return
+    live = hub.open(row.turn_id, str(adopted.conversation_id))
+    shown = LiveResponse(row.pk, Draft.restore(row.response_id, row.output or [], row.cursor))
+    _run(live, shown, adopted.earlier, load)
+
+
+def _run(live: LiveTurn, response: LiveResponse, earlier: Sequence[StoredResponse], take: Take) -> None:
+    live.responses += cast(Sequence[LiveResponse], earlier)  # to a page they are the same
     live.responses.append(response)
     # A context of its own: the request's would tie the run's threads to a request that ends.
     task = asyncio.get_running_loop().create_task(
-        _carry(live, response), name=f"turn-{live.pk}", context=contextvars.Context()
+        _carry(live, response, take), name=f"turn-{live.pk}", context=contextvars.Context()
     )
     _tasks[live.pk] = task
     task.add_done_callback(lambda done: _forget(live, done))
@@ -74,7 +98,7 @@ def _cancel(turn_pk: int, task: asyncio.Task[None], why: str | None = None) -> N
 
 
 async def stop_all(seconds: float = 4.0) -> None:
-    """End every run of this process as interrupted, its text stored. For shutdown."""
+    """End every run of this process as interrupted, or leave it to another process, its text stored. For shutdown."""
     tasks = dict(_tasks)
     for turn_pk, task in tasks.items():
         _cancel(turn_pk, task, SHUTDOWN)
@@ -85,6 +109,11 @@ async def stop_all(seconds: float = 4.0) -> None:
 def running() -> list[int]:
     """The turns that this process carries."""
     return list(_tasks)
+
+
+def spoken_for() -> list[int]:
+    """The turns that no sweep may take: those that are carried, and those whose end is still to be stored."""
+    return [*_tasks, *writer.owed_turns()]
 
 
 def _lost(turn_pk: int) -> None:
@@ -104,8 +133,8 @@ async def wait_for(turn_pk: int) -> None:
         await asyncio.wait([task])
 
 
-async def _carry(live: LiveTurn, response: LiveResponse) -> None:
-    job, outcome = await _carried(live, response)
+async def _carry(live: LiveTurn, response: LiveResponse, take: Take) -> None:
+    job, outcome = await _carried(live, response, take)
     _ending.add(live.pk)
     foot = broken_foot(live.pk, NOT_SAVED)
     try:
@@ -116,25 +145,28 @@ async def _carry(live: LiveTurn, response: LiveResponse) -> None:
         # Whatever went wrong on the way here: no page may wait for ever.
         hub.over(live, foot)
         _ending.discard(live.pk)
-    if job is not None and job.is_stored and outcome is not None and outcome.status == Status.COMPLETED:
+    if job is None or outcome is None or not job.is_stored:
+        return
+    if outcome.status == Status.COMPLETED:
         await give_title(job)
+    elif outcome.status == Status.CANCELLED:
+        await resuming.cancel(job)
 
 
-async def _carried(live: LiveTurn, response: LiveResponse) -> tuple[Job | None, Outcome | None]:
+async def _carried(live: LiveTurn, response: LiveResponse, take: Take) -> tuple[Job | None, Outcome | None]:
     """All of the run that a stop can cut short. Without a job nothing is ours to store."""
     job: Job | None = None
     outcome: Outcome | None = None
     try:
-        job, stopped_early = await _claimed(live, response)
+        job, stopped_early = await _claimed(live, response, take)
         if stopped_early is not None:
             raise stopped_early
         if job is not None:
-            await asking.ask(job)
+            await (asking.ask(job) if job.is_new else asking.take_up(job))
             await resuming.finish(job)
             outcome = outcome_of(job)
     except asyncio.CancelledError as stopped:
-        interrupted = stopped.args and stopped.args[0] == SHUTDOWN
-        outcome = Outcome(Status.INTERRUPTED if interrupted else Status.CANCELLED)
+        outcome = _stopped(job, is_shutdown=SHUTDOWN in stopped.args)
     except (ResponsesError, FileRefused) as error:
         outcome = failure_of(response.pk, error)
     except Exception:
@@ -143,22 +175,35 @@ async def _carried(live: LiveTurn, response: LiveResponse) -> tuple[Job | None, 
     return job, outcome
 
 
+def _stopped(job: Job | None, *, is_shutdown: bool) -> Outcome:
+    if job is not None and job.draft.terminal_seen:
+        return outcome_of(job)  # it had ended; only its connection had not
+    if not is_shutdown:
+        return Outcome(Status.CANCELLED)
+    return LEFT if job is not None and job.can_be_left else Outcome(Status.INTERRUPTED)
+
+
 async def _last_word(live: LiveTurn, job: Job | None, outcome: Outcome | None) -> str:
     """Store the end, and read back what the page is told of it."""
     if job is None or outcome is None:
         # Stopped before it began, or somebody else's: the row says what became of it.
         return broken_foot(live.pk, NOT_BEGUN) if outcome else await read_back(live.pk, is_ours=False)
     try:
+        if outcome is LEFT:
+            await writer.release(job.response.pk, job.draft)
+            return ""  # the page, too, goes on elsewhere
         job.is_stored = await _store(job, outcome)
     except DatabaseError:
-        logger.exception("response %s: the final state is lost", job.response.pk)
+        logger.exception("response %s: its end could not be stored", job.response.pk)
         return broken_foot(live.pk, NOT_SAVED)
     return await read_back(live.pk, is_ours=job.is_stored)
 
 
-async def _claimed(live: LiveTurn, response: LiveResponse) -> tuple[Job | None, asyncio.CancelledError | None]:
+async def _claimed(
+    live: LiveTurn, response: LiveResponse, take: Take
+) -> tuple[Job | None, asyncio.CancelledError | None]:
     """The job, even when the run is stopped meanwhile: a lease that was taken must be given an end."""
-    claiming = asyncio.ensure_future(in_db(claim, live, response, writer))
+    claiming = asyncio.ensure_future(in_db(take, live, response, writer))
     try:
         return await asyncio.shield(claiming), None
     except asyncio.CancelledError as stopped:

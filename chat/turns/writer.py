@@ -1,13 +1,14 @@
 """One writer per process: what was shown is in the database at most a second later.
 
 Responses that changed are written together, in one transaction each WRITE_SECONDS. A final state is its
-own commit, before the page is told. Every write names the owner, so that a process whose lease was taken
+own commit, before the page is told; one that no database takes is kept here and tried again. Every write names the owner, so that a process whose lease was taken
 over cannot write into a run that is no longer its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 import uuid
@@ -33,6 +34,8 @@ PROCESS = uuid.uuid4()
 WRITE_SECONDS = 0.7
 HEARTBEAT_SECONDS = 4.0
 FINAL_ATTEMPTS = 6
+# Of ends that wait for a database that stays away. An answer of ten thousand words takes some 60 kB.
+OWED_CHARACTERS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Writer:
         self._running: dict[int, Draft] = {}
         self._turns: dict[int, int] = {}
         self._changed: set[int] = set()
+        self._owed: dict[int, tuple[Final, int]] = {}  # with its size
         self._beat_at = 0.0
 
     def begin(self, pk: int, turn_pk: int, draft: Draft) -> None:
@@ -100,10 +104,28 @@ class Writer:
         while True:
             await asyncio.sleep(WRITE_SECONDS)
             try:
+                await self.settle()
                 await self.flush()
             except DatabaseError:
                 # What failed stays marked as changed and is written with the next round.
                 logger.exception("progress could not be written; trying again")
+
+    def owed_turns(self) -> list[int]:
+        """The turns whose end is known, and not stored yet."""
+        return [final.turn_id for final, _ in self._owed.values()]
+
+    async def settle(self) -> None:
+        """Store the ends that the database did not take before. Raises DatabaseError while it takes none."""
+        for final, _ in list(self._owed.values()):
+            try:
+                stored = await in_db(_write_final, final)
+            except (DataError, IntegrityError):
+                logger.exception("response %s: its end is lost, for no database takes it", final.pk)
+            else:
+                logger.warning(
+                    "response %s: %s", final.pk, "stored at last" if stored else "closed by another meanwhile"
+                )
+            self._owed.pop(final.pk, None)
 
     async def flush(self) -> None:
         """Write all that changed, and a heartbeat for the silent ones, now."""
@@ -130,18 +152,34 @@ class Writer:
 
         A database that is away for a moment is waited for, since losing an answer is worse than a late one.
         """
-        self._running.pop(final.pk, None)
-        self._turns.pop(final.pk, None)
-        self._changed.discard(final.pk)
+        self._let_go(final.pk)
         for attempt in range(1, FINAL_ATTEMPTS + 1):
             try:
                 return await in_db(_write_final, final)
             except DatabaseError:
                 if attempt == FINAL_ATTEMPTS:
+                    self._owe(final)
                     raise
                 logger.exception("response %s: final state could not be written, attempt %d", final.pk, attempt)
                 await asyncio.sleep(0.2 * 2**attempt)
         raise AssertionError("unreachable")
+
+    def _owe(self, final: Final) -> None:
+        """Keep an end for when the database is back, as far as memory goes: the oldest leave first."""
+        self._owed[final.pk] = final, len(json.dumps(final.fields["output"]))
+        while len(self._owed) > 1 and sum(size for _, size in self._owed.values()) > OWED_CHARACTERS:
+            lost, _ = self._owed.pop(next(iter(self._owed)))
+            logger.error("response %s: its end is lost, too many wait for the database", lost.pk)
+
+    async def release(self, pk: int, draft: Draft) -> bool:
+        """Give up the lease, with all that has arrived, so that another process goes on. False: it was not ours."""
+        self._let_go(pk)
+        return await in_db(_release, Progress(pk, draft_fields(draft)))
+
+    def _let_go(self, pk: int) -> None:
+        self._running.pop(pk, None)
+        self._turns.pop(pk, None)
+        self._changed.discard(pk)
 
 
 def _write_progress(rows: Iterable[Progress]) -> list[int]:
@@ -160,6 +198,11 @@ def _write_row(row: Progress, now: datetime) -> bool:
         # What no database takes must not hold up the text of everybody else, nor cost this run its lease.
         logger.exception("response %s: its progress could not be written", row.pk)
         return bool(mine.update(heartbeat_at=now))
+
+
+def _release(row: Progress) -> bool:
+    mine = Response.objects.filter(pk=row.pk, owner=PROCESS, status__in=LIVE)
+    return bool(mine.update(owner=None, heartbeat_at=None, **row.fields))
 
 
 def _write_final(final: Final) -> bool:

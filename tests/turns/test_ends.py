@@ -14,7 +14,7 @@ from django.db import OperationalError
 from chat.conversations.ask import Asked
 from chat.models import Conversation, Response, Status, User
 from chat.rendering.live import LiveResponse
-from chat.turns import last_word, run, sweep, writer
+from chat.turns import last_word, lifecycle, run, sweep, writer
 from chat.turns.hub import LiveTurn, hub
 from tests.dom import Page
 from tests.turns.test_run import answer, shown, stored
@@ -268,3 +268,78 @@ async def test_a_chain_that_stays_broken_is_told_and_not_asked_for_ever(upstream
     first = await answer(await stored(put))
     second = await answer(await stored(put, "And then?", first.turn.conversation))
     assert (second.status, len(script.requests)) == (Status.FAILED, 3)
+
+
+class Away:
+    """A database that takes no ends until it is back."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._write, self.is_away = writer._write_final, True
+        monkeypatch.setattr(writer, "_write_final", self)
+        monkeypatch.setattr(writer, "FINAL_ATTEMPTS", 1)
+
+    def __call__(self, final: writer.Final) -> bool:
+        if self.is_away:
+            raise OperationalError("the database is away")
+        return self._write(final)
+
+
+async def test_an_end_that_no_database_takes_is_stored_when_one_is_back(
+    upstream: Script, put: Put, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream(Reply(events=text_events(["Because."])))
+    database = Away(monkeypatch)
+    asked = await stored(put)
+    assert (await answer(asked)).status == Status.IN_PROGRESS
+    assert "could not be saved" in told[0]
+    with pytest.raises(OperationalError):
+        await run.writer.settle()
+    assert asked.turn.pk in run.spoken_for(), "no sweep of this process may close it meanwhile"
+    database.is_away = False
+    await run.writer.settle()
+    response = await row(asked)
+    assert (response.status, response.text, response.turn.status) == (Status.COMPLETED, "Because.", Status.COMPLETED)
+    assert asked.turn.pk not in run.spoken_for()
+
+
+async def test_the_writer_tries_again_by_itself_and_before_a_shutdown(
+    upstream: Script, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream(Reply(events=text_events(["One."])), Reply(events=text_events(["Two."])))
+    database = Away(monkeypatch)
+    monkeypatch.setattr(writer, "WRITE_SECONDS", 0.0)
+    stored_at_last = asyncio.Event()
+    first = await stored(put)
+    await answer(first)
+    settle = run.writer.settle
+
+    async def watched() -> None:
+        await settle()
+        stored_at_last.set()
+
+    monkeypatch.setattr(run.writer, "settle", watched)
+    database.is_away = False
+    lifecycle.begin()
+    await asyncio.wait_for(stored_at_last.wait(), 5)
+    assert (await row(first)).status == Status.COMPLETED
+    database.is_away = True
+    second = await stored(put)
+    await answer(second)
+    database.is_away = False
+    await lifecycle.end()
+    assert (await row(second)).status == Status.COMPLETED
+
+
+async def test_ends_that_wait_do_not_fill_the_memory(
+    upstream: Script, put: Put, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream(*(Reply(events=text_events([f"{n}"])) for n in range(3)))
+    database = Away(monkeypatch)
+    monkeypatch.setattr(writer, "OWED_CHARACTERS", 400)
+    asked = [await stored(put) for _ in range(3)]
+    for one in asked:
+        await answer(one)
+    assert run.spoken_for() == [asked[1].turn.pk, asked[2].turn.pk]
+    database.is_away = False
+    await run.writer.settle()
+    assert [(await row(one)).status for one in asked] == [Status.IN_PROGRESS, Status.COMPLETED, Status.COMPLETED]

@@ -24,7 +24,7 @@ async def test_what_broke_off_in_the_background_begins_again(
         await broken.wait()
         raise ZeroDivisionError
 
-    async def goes_on(running: object) -> None:
+    async def goes_on(spoken_for: object, adopt: object) -> None:
         begun.put_nowait("sweep")
         await asyncio.Event().wait()
 

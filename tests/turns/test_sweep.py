@@ -31,7 +31,7 @@ def silent(asked: Asked, seconds: float) -> Response:
 
 def test_a_silent_run_is_interrupted_and_keeps_its_text(put: Callable[..., Asked]) -> None:
     response = silent(put(), sweep.LEASE_SECONDS + 1)
-    assert sweep.sweep() == 1
+    assert sweep.sweep() == []
     response.refresh_from_db()
     assert (response.status, response.text) == (Status.INTERRUPTED, "Half an answer")
     assert (response.turn.status, response.finished_at is not None) == (Status.INTERRUPTED, True)
@@ -39,20 +39,22 @@ def test_a_silent_run_is_interrupted_and_keeps_its_text(put: Callable[..., Asked
 
 def test_a_run_with_a_fresh_heartbeat_is_left_alone(put: Callable[..., Asked]) -> None:
     response = silent(put(), sweep.LEASE_SECONDS - 5)
-    assert sweep.sweep() == 0
+    assert sweep.sweep() == []
     response.refresh_from_db()
     assert response.status == Status.IN_PROGRESS
 
 
 def test_a_run_of_this_process_is_left_alone(put: Callable[..., Asked]) -> None:
     response = silent(put(), sweep.LEASE_SECONDS + 1)
-    assert sweep.sweep([response.turn_id]) == 0
+    assert sweep.sweep([response.turn_id]) == []
+    response.refresh_from_db()
+    assert response.status == Status.IN_PROGRESS
 
 
 def test_a_question_whose_process_died_before_the_run_began_is_closed_too(put: Callable[..., Asked]) -> None:
     asked = put()
     Response.objects.update(created_at=timezone.now() - timedelta(seconds=sweep.LEASE_SECONDS + 1))
-    assert sweep.sweep() == 1
+    assert sweep.sweep() == []
     asked.turn.refresh_from_db()
     assert asked.turn.status == Status.INTERRUPTED
 
