@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,21 +30,27 @@ class Figure:
 
     @property
     def is_kept(self) -> bool:
-        return not (
-            (self.at_most is not None and self.value > self.at_most)
-            or (self.at_least is not None and self.value < self.at_least)
+        return (self.at_most is None or self.value <= self.at_most) and (
+            self.at_least is None or self.value >= self.at_least
         )
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that so many percent of them do not exceed. Where there are none: never."""
+    if not values:
+        return math.inf
+    return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]
 
 
 Results = Mapping[str, Sequence[Figure]]  # by group
 
 
-def flat(results: Results) -> dict[str, float]:
-    """`group.figure` to number: floors and promises are numbers of their own beside it."""
-    numbers: dict[str, float] = {}
+def flat(results: Results) -> dict[str, float | None]:
+    """`group.figure` to number, None for never: floors and promises are numbers of their own beside it."""
+    numbers: dict[str, float | None] = {}
     for group, figure in _each(results):
         key = f"{group}.{figure.name}"
-        numbers[key] = round(figure.value, 3)
+        numbers[key] = round(figure.value, 3) if math.isfinite(figure.value) else None
         for suffix, limit in (("at_most", figure.at_most), ("at_least", figure.at_least)):
             if limit is not None:
                 numbers[f"{key}_{suffix}"] = limit

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from . import paced
+from . import paced, streams
 from .figures import Figure
 
 GROUPS: dict[str, Callable[[], Sequence[Figure]]] = {
     "paced": paced.measure,  # the CPU of a hundred answers that stream in
+    "one": streams.measure_one,  # from the question to the first word at the page
+    "flood": streams.measure_flood,  # an answer that comes flat out
+    "many": streams.measure_many,  # two hundred answers at once
 }

@@ -29,7 +29,7 @@ class Run:
     def __init__(self, per_second: float, seconds: float) -> None:
         self.per_second = per_second
         self.deltas = round(per_second * seconds)
-        self.streams: list[Stream] = []
+        self.streams: list[PacedStream] = []
 
     def go(self) -> None:
         start = asyncio.get_running_loop().time() + 1 / self.per_second
@@ -40,9 +40,8 @@ class Run:
 class Stream:
     """One answer, frame by frame."""
 
-    def __init__(self, transport: Any, run: Run, number: int) -> None:
+    def __init__(self, transport: Any, number: int) -> None:
         self._transport = transport
-        self._run = run
         self._id = f"msg_{number:048x}"
         self._response = {
             "id": f"resp_{number:048x}",
@@ -83,29 +82,19 @@ class Stream:
         self._frame("response.output_item.added", output_index=0, item=self._item("in_progress", []))
         self._frame("response.content_part.added", **self._place, part=self._part(""))
 
-    def begin(self, first: float) -> None:
-        self._first = first
-        asyncio.get_running_loop().call_at(first, self._delta)
-
-    def _delta(self) -> None:
-        word = f" {time.monotonic_ns()}"
-        self._sent.append(word)
+    def delta(self, text: str) -> bytes:
+        """The frame of the next delta, to be written."""
+        self._sent.append(text)
         # Padding of varying length is what the API sends to hide how long tokens are.
-        self._frame(
+        return self._encoded(
             "response.output_text.delta",
             **self._place,
-            delta=word,
+            delta=text,
             logprobs=[],
             obfuscation="qX3vB7mK2pR9tL"[: 2 + self._sequence % 12],
         )
-        loop = asyncio.get_running_loop()
-        if len(self._sent) < self._run.deltas:
-            loop.call_at(self._first + len(self._sent) / self._run.per_second, self._delta)
-        else:
-            last_of_all = self._first + self._run.deltas / self._run.per_second
-            loop.call_at(last_of_all + PAUSE, self._close)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         text = "".join(self._sent)
         item = self._item("completed", [self._part(text)])
         self._frame("response.output_text.done", **self._place, text=text, logprobs=[])
@@ -131,10 +120,34 @@ class Stream:
         return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
 
     def _frame(self, kind: str, **fields: Any) -> None:
+        self._transport.write(self._encoded(kind, **fields))
+
+    def _encoded(self, kind: str, **fields: Any) -> bytes:
         value = {"type": kind, "sequence_number": self._sequence, **fields}
         self._sequence += 1
         data = f"event: {kind}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
-        self._transport.write(b"%x\r\n%s\r\n" % (len(data), data))
+        return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+class PacedStream(Stream):
+    """An answer of times, at the pace of its run."""
+
+    def __init__(self, transport: Any, run: Run, number: int) -> None:
+        super().__init__(transport, number)
+        self._run = run
+
+    def begin(self, first: float) -> None:
+        self._first = first
+        asyncio.get_running_loop().call_at(first, self._next)
+
+    def _next(self) -> None:
+        self._transport.write(self.delta(f" {time.monotonic_ns()}"))
+        loop = asyncio.get_running_loop()
+        if len(self._sent) < self._run.deltas:
+            loop.call_at(self._first + len(self._sent) / self._run.per_second, self._next)
+        else:
+            last_of_all = self._first + self._run.deltas / self._run.per_second
+            loop.call_at(last_of_all + PAUSE, self.close)
 
 
 class Connection(asyncio.Protocol):
@@ -162,7 +175,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
             return
         Connection.count += 1
-        run.streams.append(Stream(self._transport, run, Connection.count))
+        run.streams.append(PacedStream(self._transport, run, Connection.count))
         run.streams[-1].open()
 
 

@@ -1,0 +1,133 @@
+"""The promises about streams: that the figures follow from what happened, and that what is broken shows.
+
+The loads are tiny. What the product promises is measured by `make bench`; here it is measured that it can be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.bench.answers import Order
+from tests.bench.crowd import Asked, Outcome
+from tests.bench.figures import broken, percentile
+from tests.bench.product import Product, Stage, people_at, stage
+from tests.bench.streams import many_figures, rush, steady
+
+GOOD = Outcome(
+    complete=200,
+    turns={},
+    p50_ms=10,
+    p99_ms=60,
+    settled_p50_ms=10,
+    settled_p99_ms=60,
+    first_ms=[300.0] * 190 + [900.0] * 10,
+    span_ms=[],
+    cpu_us_per_delta=140,
+    most_bytes=0,
+    problems=[],
+)
+FLOOR = replace(GOOD, p50_ms=1, p99_ms=3, cpu_us_per_delta=100)
+
+
+def found(complete: int = 200, locked: int = 0, **changes: Any) -> list[str]:
+    """What is broken when all is well but for these."""
+    runs = {"rush": [replace(GOOD, **changes)], "steady": [replace(GOOD, **changes)], "relay": [FLOOR]}
+    return broken({"many": many_figures(runs, [200, complete], 200, locked)})
+
+
+def test_all_promises_of_many_streams_can_be_kept() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "figure"),
+    [
+        ({"complete": 199}, "complete"),
+        ({"locked": 1}, "locked"),
+        ({"p50_ms": 71}, "p50_ms"),
+        ({"p99_ms": 251}, "p99_ms"),
+        ({"p99_ms": math.inf}, "p99_ms"),
+        ({"first_ms": [300.0] * 180 + [1001.0] * 20}, "first_delta_p95_ms"),
+        ({"first_ms": []}, "first_delta_p95_ms"),
+        ({"cpu_us_per_delta": 151}, "cpu_us_per_delta"),
+        ({"cpu_us_per_delta": math.inf}, "cpu_us_per_delta"),
+    ],
+)
+def test_each_promise_of_many_streams_can_break(changes: dict[str, Any], figure: str) -> None:
+    assert found(**changes) == [f"many.{figure}"]
+
+
+def test_a_percentile_is_a_value_that_was_measured() -> None:
+    assert percentile(range(1, 201), 50) == 100
+    assert percentile(range(1, 201), 99) == 198
+    assert percentile([7.0], 99) == 7
+    assert percentile([], 50) == math.inf
+
+
+@pytest.fixture(scope="module")
+def ours() -> Iterator[Stage]:
+    with stage() as ours:
+        yield ours
+
+
+@pytest.fixture(scope="module")
+def product(ours: Stage) -> Iterator[Product]:
+    with ours.product() as product:
+        yield product
+
+
+@pytest.mark.quiet
+def test_what_the_product_does_is_seen(ours: Stage, product: Product) -> None:
+    with ours.people(product.people(3)) as group:
+        for asked in (rush(3, 0.5), steady(3, 1)):
+            outcome = ours.run(group, asked, product.pid)
+            words = asked[0].order.words
+            assert outcome.problems == []
+            assert outcome.complete == 3
+            assert list(outcome.turns.values()) == [words] * 3
+            assert product.whole(outcome.turns) == 3
+            assert product.whole(dict.fromkeys(outcome.turns, words + 1)) == 0, "another text is not this one"
+            assert 0 < outcome.p50_ms <= outcome.p99_ms
+            assert len(outcome.first_ms) == 3
+        # The words come over a second.
+        assert all(900 < span < 5000 for span in outcome.span_ms)
+        assert 0 < outcome.cpu_us_per_delta < math.inf
+    assert product.locked == 0
+
+
+def test_who_signs_in_by_a_link_asks_like_everybody(ours: Stage, product: Product) -> None:
+    with ours.people([product.sign_in("alice")]) as group:
+        assert ours.run(group, [Asked(Order(0, 40, 0), 0)]).complete == 1
+
+
+def test_without_us_in_between_a_word_takes_less(ours: Stage) -> None:
+    with ours.people([{"url": ours.provider_url}]) as group:
+        outcome = ours.run(group, [Asked(Order(0, 20, 100, 0.2), 0)])
+    assert outcome.complete == 1
+    assert outcome.first_ms[0] > 200, "the provider thinks first"
+
+
+@pytest.fixture(scope="module")
+def well(ours: Stage) -> Outcome:
+    """What comes of a relay that does nothing wrong."""
+    with ours.relay() as relay, ours.people(people_at(relay, 2)) as group:
+        return ours.run(group, steady(2, 1), relay.pid)
+
+
+@pytest.mark.quiet
+@pytest.mark.parametrize(("how", "complete"), [("losing", 0), ("twisting", 0), ("late", 2), ("busy", 2)])
+def test_what_is_broken_shows(ours: Stage, well: Outcome, how: str, complete: int) -> None:
+    with ours.relay(how, module="broken") as relay, ours.people(people_at(relay, 2)) as group:
+        ill = ours.run(group, steady(2, 1), relay.pid)
+    assert well.complete == 2
+    assert ill.complete == complete
+    assert len(ill.problems) == 2 - complete
+    if how == "late":
+        assert ill.p50_ms > 250
+    if how == "busy":
+        assert ill.cpu_us_per_delta > 1.5 * well.cpu_us_per_delta
