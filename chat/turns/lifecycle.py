@@ -17,7 +17,7 @@ from typing import Any
 from django.db import DatabaseError
 
 from chat import engines
-from chat.turns import db, run, sweep
+from chat.turns import db, mirror, redis, run, sweep, telling
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ def begin() -> None:
     """Start writer and sweep on the running loop, once; again, should one have broken off."""
     _keep_up("writer", lambda: run.writer.run())
     _keep_up("sweep", lambda: sweep.run(run.spoken_for, run.adopt))
+    if redis.is_used():
+        _keep_up("telling", telling.listen)
 
 
 def _keep_up(name: str, work: Work) -> None:
@@ -63,6 +65,8 @@ async def end() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await mirror.mirrors.end()
+    await redis.close()
     await engines.close()
     db.close()
 
