@@ -21,10 +21,15 @@ os.environ["DOTENV"] = os.devnull
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="responses-chat-tests-")
 atexit.register(shutil.rmtree, os.environ["DATA_DIR"], ignore_errors=True)
 
+# The suite on another database than SQLite; see tests/house/test_on_postgresql.py.
+if "TESTS_DATABASE_URL" in os.environ:
+    os.environ["DATABASE_URL"] = os.environ["TESTS_DATABASE_URL"]
+
 from chatsite.settings import *  # noqa: E402, F403
 from chatsite.settings import DATA_DIR, DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
 
-DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+if os.environ.pop("DATABASE_URL", None) is None:
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # The hashed names need collectstatic; the journeys run against it, the other tests need no manifest.
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
