@@ -55,8 +55,11 @@ class Asked:
     earlier: Sequence[StoredResponse] = ()
 
 
-def ask(owner: User, conversation: Conversation | None, question: Question) -> Asked:
-    """Store a question in `conversation`, or in a new one. Raises Refused."""
+def ask(owner: User, conversation: Conversation | None, question: Question, *, is_full: bool = False) -> Asked:
+    """Store a question in `conversation`, or in a new one. Raises Refused.
+
+    `is_full`: the process that would run it carries as many as it may.
+    """
     question = replace(question, text=tidy(question.text).strip())
     repeat = _earlier(owner, question)
     if repeat is not None:
@@ -64,15 +67,15 @@ def ask(owner: User, conversation: Conversation | None, question: Question) -> A
     attachments = _check(owner, question)
     try:
         with transaction.atomic():
-            if conversation is None:
-                conversation = _new(owner, question)
-            else:
-                conversation = _locked(conversation)
-                # The same form may have been stored while this one waited for the lock.
-                repeat = _earlier(owner, question)
-                if repeat is not None:
-                    return repeat
-                _refuse_while_answering(conversation)
+            lock_person(owner)
+            conversation = locked(conversation) if conversation else _new(owner, question)
+            # The same form may have been stored while this one waited for the locks.
+            repeat = _earlier(owner, question)
+            if repeat is not None:
+                return repeat
+            if not conversation._state.adding:
+                refuse_while_answering(conversation)
+            refuse_beyond_limits(owner, is_full=is_full)
             deployment = _deployment(owner, conversation, question)
             if question.deployment_id is not None:
                 conversation.deployment = deployment
@@ -86,11 +89,13 @@ def ask(owner: User, conversation: Conversation | None, question: Question) -> A
         return repeat
 
 
-def ask_again(turn: Turn, key: uuid.UUID) -> Asked:
+def ask_again(turn: Turn, key: uuid.UUID, *, is_full: bool = False) -> Asked:
     """Ask a turn's question once more, as a sibling: the first answer stays where it was."""
     with transaction.atomic():
-        conversation = _locked(turn.conversation)
-        _refuse_while_answering(conversation)
+        lock_person(turn.conversation.owner)
+        conversation = locked(turn.conversation)
+        refuse_while_answering(conversation)
+        refuse_beyond_limits(conversation.owner, is_full=is_full)
         deployment = _deployment(conversation.owner, conversation, None)
         question = Question(turn.question, key)
         attachments = list(turn.attachments.order_by("turnattachment__pk"))
@@ -150,15 +155,31 @@ def _check(owner: User, question: Question) -> list[Attachment]:
     return attachments
 
 
-def _locked(conversation: Conversation) -> Conversation:
+def lock_person(owner: User) -> None:
+    """Hold up what the person asks elsewhere at this moment, so that limits count. Before any other lock."""
+    # FOR NO KEY UPDATE: rows that refer to the person can still be added.
+    list(User.objects.select_for_update(no_key=True).filter(pk=owner.pk).values_list("pk"))
+
+
+def locked(conversation: Conversation) -> Conversation:
     """The row, locked against a second question from another tab."""
     # Without select_related: PostgreSQL cannot lock the nullable side of a join.
     return Conversation.objects.select_for_update().get(pk=conversation.pk)
 
 
-def _refuse_while_answering(conversation: Conversation) -> None:
+def refuse_while_answering(conversation: Conversation) -> None:
     if conversation.turns.filter(status__in=LIVE).exists():
         raise Refused("An answer is still being written here. Wait for it, or stop it first.")
+
+
+def refuse_beyond_limits(owner: User, *, is_full: bool) -> None:
+    """To be called with the person's lock, before anything is stored."""
+    running = Turn.objects.filter(conversation__owner=owner, status__in=LIVE).count()
+    if running >= settings.RUNNING_PER_PERSON:
+        answers = "1 answer is" if running == 1 else f"{running} answers are"
+        raise Refused(f"{answers} being written for you at the moment; wait for one, or stop one.")
+    if is_full:
+        raise Refused("Very many answers are being written here at the moment. Send this again in a little while.")
 
 
 def _new(owner: User, question: Question) -> Conversation:

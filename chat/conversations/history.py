@@ -9,7 +9,7 @@ encrypted. Files appear as placeholders
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,10 @@ from chat.rendering.answer import segments
 from chat.responses.dialects import Dialect
 
 PATH_BATCH = 50
+GO_ON = (
+    "Your answer broke off. Go on exactly where it stopped, with the very next character. "
+    "Repeat nothing of it, and say nothing about the break."
+)
 Item = dict[str, Any]
 
 # What may stand in an answer that is sent back whole. Approvals wait for somebody, and images are too large.
@@ -34,7 +38,7 @@ class Plan:
 
     @property
     def own_items(self) -> list[Item]:
-        """What this turn adds: the question, which is always last."""
+        """What this response adds: the question, or the wish to go on, which is always last."""
         return self.items[-1:]
 
     @property
@@ -52,8 +56,16 @@ class Plan:
                 yield from content
 
 
-def plan(turn: Turn, provider: Provider, dialect: Dialect, *, chain: bool = True, reasoning: bool = True) -> Plan:
-    """What to send for `turn`.
+def plan(
+    turn: Turn,
+    provider: Provider,
+    dialect: Dialect,
+    *,
+    chain: bool = True,
+    reasoning: bool = True,
+    response: Response | None = None,
+) -> Plan:
+    """What to send for `turn`, or for a `response` of it that goes on with an answer that broke off.
 
     With `chain=False` the whole history, whatever the dialect can do; with `reasoning=False` none of what the model
     thought, even where nothing is kept.
@@ -62,6 +74,11 @@ def plan(turn: Turn, provider: Provider, dialect: Dialect, *, chain: bool = True
     echo = reasoning and not kept and dialect.encrypted_reasoning
     newest_first = [[question_item(turn)]]
     previous = ""
+    if earlier := [other for other in turn.responses.all() if response is not None and other.order < response.order]:
+        previous = _chainable_id(earlier[-1], provider) if chain and kept else ""
+        if previous:
+            return Plan(previous, [go_on_item()])
+        newest_first[0] += [*_items_of(earlier, dialect), go_on_item()]
     for ancestor in ancestors(turn):
         if chain and kept:
             previous = chainable_id(ancestor, provider)
@@ -93,9 +110,13 @@ def chainable_id(turn: Turn, provider: Provider) -> str:
     A response that was stopped or broke off ended upstream with the connection and is not kept there.
     """
     last = turn.last_response
-    if last is None or not last.store or last.status not in (Status.COMPLETED, Status.INCOMPLETE):
+    return _chainable_id(last, provider) if last is not None else ""
+
+
+def _chainable_id(response: Response, provider: Provider) -> str:
+    if not response.store or response.status not in (Status.COMPLETED, Status.INCOMPLETE):
         return ""
-    return last.response_id if last.provider_name == provider.name else ""
+    return response.response_id if response.provider_name == provider.name else ""
 
 
 def question_item(turn: Turn) -> Item:
@@ -106,20 +127,45 @@ def question_item(turn: Turn) -> Item:
     return {"type": "message", "role": "user", "content": parts}
 
 
+def go_on_item() -> Item:
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": GO_ON}]}
+
+
 def answer_items(turn: Turn, dialect: Dialect, reader: Provider | None = None) -> list[Item]:
     """What the model said in a turn, as input: text messages and function pairs, in order.
 
     A response that `reader` gave goes back to it whole and as it came, when all of its reasoning came encrypted.
     Otherwise reasoning is left out together with the ids of what it led to, since a provider refuses one without
-    the other; dialects that demand ids on assistant messages get them.
+    the other; dialects that demand ids on assistant messages get them. An answer that broke off and went on is told
+    as one, without the wish to go on.
     """
-    responses = list(turn.responses.all())
+    return _items_of(list(turn.responses.all()), dialect, reader)
+
+
+def _items_of(responses: Sequence[Response], dialect: Dialect, reader: Provider | None = None) -> list[Item]:
     outputs = _function_outputs(responses)
+    broke_off = any(map(_goes_on, responses))
     found: list[Item] = []
     for response in responses:
-        whole = reader is not None and _can_go_back_whole(response, outputs, reader, dialect)
-        found += (_echoed if whole else _told)(response.output or [], outputs, dialect)
+        whole = reader is not None and not broke_off and _can_go_back_whole(response, outputs, reader, dialect)
+        items = list((_echoed if whole else _told)(response.output or [], outputs, dialect))
+        found = _joined(found, items) if _goes_on(response) else [*found, *items]
     return found
+
+
+def _goes_on(response: Response) -> bool:
+    """Whether it was asked to go on with the one before it; what follows a function call brings its output instead."""
+    return response.order > 0 and any(item.get("role") == "user" for item in response.input or [])
+
+
+def _joined(before: list[Item], after: list[Item]) -> list[Item]:
+    """The last message of what was said, and the first one of what went on with it, as one."""
+    first = next((number for number, item in enumerate(after) if item.get("type") == "message"), None)
+    if first is None or not before or before[-1].get("type") != "message":
+        return [*before, *after]
+    texts = [message["content"][0]["text"] for message in (before[-1], after[first])]
+    part = {**before[-1]["content"][0], "text": "".join(texts)}
+    return [*before[:-1], *after[:first], {**before[-1], "content": [part]}, *after[first + 1 :]]
 
 
 def _function_outputs(responses: Iterable[Response]) -> dict[str, Item]:

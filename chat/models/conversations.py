@@ -31,6 +31,7 @@ class Status(models.TextChoices):
 
 
 LIVE = (Status.QUEUED, Status.IN_PROGRESS)
+LENGTH_REASONS = ("max_output_tokens", "max_tokens")
 TERMINAL = (Status.COMPLETED, Status.INCOMPLETE, Status.FAILED, Status.CANCELLED, Status.INTERRUPTED)
 
 
@@ -130,6 +131,12 @@ class Turn(models.Model):
         return self.status in LIVE
 
     @property
+    def can_go_on(self) -> bool:
+        """Whether the answer stops somewhere in the middle, so that the model can be asked to go on from there."""
+        responses = list(self.responses.all())
+        return bool(responses) and responses[-1].is_cut_short and any(response.text for response in responses)
+
+    @property
     def last_response(self) -> Response | None:
         """The newest response; reads the prefetched list where there is one."""
         responses = list(self.responses.all())
@@ -194,6 +201,12 @@ class Response(models.Model):
 
     def __str__(self) -> str:
         return self.response_id or f"Response {self.pk}"
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Interrupted, or at its limit of length. What a filter cut, or the person stopped, is not."""
+        reason = self.error.get("code") if isinstance(self.error, dict) else None
+        return self.status == Status.INTERRUPTED or (self.status == Status.INCOMPLETE and reason in LENGTH_REASONS)
 
     @property
     def is_live(self) -> bool:

@@ -5,7 +5,7 @@ Each dataclass is the contract of one template in `templates/chat/` and holds no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from chat.models import Attachment, Response, Status, Turn
 from chat.rendering.answer import response_html, segments
+from chat.rendering.live import StoredResponse
 
 STATUS_SENTENCES = {
     Status.INCOMPLETE: "The answer was cut off by the provider.",
@@ -142,12 +143,14 @@ def foot_view(turn: Turn, *, readonly: bool = False, is_new: bool = False, oob: 
         return FootView(turn.pk, True, turn.status, readonly=readonly, oob=oob)
     problem = problem_of(turn, last)
     usage = usage_of(responses)
+    is_last = turn.conversation.head_id == turn.pk
     return FootView(
         turn_id=turn.pk,
         is_live=False,
         status=turn.status,
         problem=problem,
-        retry_url=reverse("retry", args=[turn.pk]) if problem and turn.conversation.head_id == turn.pk else "",
+        retry_url=reverse("retry", args=[turn.pk]) if problem and is_last else "",
+        continue_url=reverse("go_on", args=[turn.pk, last.pk]) if last and is_last and turn.can_go_on else "",
         has_text=any(response.text for response in responses),
         usage=usage.sentence(),
         usage_detail=usage.detail(),
@@ -178,6 +181,11 @@ def _unmet(last: Response | None) -> str:
     if item.get("type") == "image_generation_call" and not item.get("result"):
         return ""
     return UNMET_SENTENCES.get(str(item.get("type")), "")
+
+
+def stored_responses(responses: Iterable[Response]) -> tuple[StoredResponse, ...]:
+    """The responses that a turn had before the one that runs."""
+    return tuple(StoredResponse(response.pk, response_html(response)) for response in responses)
 
 
 def turn_view(turn: Turn, *, readonly: bool = False) -> TurnView:

@@ -96,7 +96,15 @@ async def _mended(job: Job, plan: history.Plan, error: Refused) -> history.Plan 
 
 async def _planned(job: Job, *, chain: bool = True) -> history.Plan:
     reasoning = job.echoes_reasoning and job.deployment.pk not in _without_encryption
-    return await in_db(history.plan, job.turn, job.deployment.provider, job.dialect, chain=chain, reasoning=reasoning)
+    return await in_db(
+        history.plan,
+        job.turn,
+        job.deployment.provider,
+        job.dialect,
+        chain=chain,
+        reasoning=reasoning,
+        response=job.response,
+    )
 
 
 async def _stream(job: Job, plan: history.Plan) -> None:

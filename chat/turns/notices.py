@@ -27,6 +27,14 @@ async def turn_added(user_id: Any, conversation_id: Any, turn_pk: int, tab: str)
     )
 
 
+async def turn_changed(user_id: Any, conversation_id: Any, turn_pk: int, tab: str) -> None:
+    """An answer that was over goes on, at the wish of the tab `tab`."""
+    await _send(
+        user_id,
+        {"type": "turn.changed", "conversation": str(conversation_id), "turn": turn_pk, "tab": tab},
+    )
+
+
 async def list_changed(user_id: Any, tab: str) -> None:
     """A conversation came or went; the sidebars of the person's other tabs are out of date."""
     await _send(user_id, {"type": "list.changed", "tab": tab})

@@ -22,8 +22,9 @@ from chat import engines
 from chat.files import intake
 from chat.models import Response, Status, Turn
 from chat.models.conversations import LIVE
-from chat.rendering.answer import response_html, segments
+from chat.rendering.answer import segments
 from chat.rendering.live import StoredResponse
+from chat.rendering.views import stored_responses
 from chat.turns.db import in_db
 from chat.turns.writer import PROCESS
 
@@ -98,10 +99,6 @@ def _adopted(response: Response) -> Adopted | None:
     fresh = Response.objects.select_related("turn").get(pk=response.pk)
     earlier = fresh.turn.responses.filter(order__lt=fresh.order)
     return Adopted(fresh, fresh.turn.conversation_id, stored_responses(earlier))
-
-
-def stored_responses(rows: Any) -> tuple[StoredResponse, ...]:
-    return tuple(StoredResponse(row.pk, response_html(row)) for row in rows)
 
 
 def close(response: Response, status: Status) -> bool:

@@ -1,4 +1,4 @@
-"""What a POST does: ask, stop, try again, rename, choose, delete, undo.
+"""What a POST does: ask, stop, try again, go on, rename, choose, delete, undo.
 
 Each checks access, calls one operation and answers with fragments; without htmx it redirects.
 Those that start a run are async, since a run is a task of the server's event loop.
@@ -24,6 +24,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.defaults import bad_request as default_bad_request
 
 from chat.conversations import ask as asking
+from chat.conversations import go_on as going_on
 from chat.conversations import keep
 from chat.conversations.ask import Asked, Question, Refused
 from chat.models import Conversation, Response, Status, Turn
@@ -67,7 +68,12 @@ async def _store_and_start(
 def _ask(request: PersonRequest, pk: uuid.UUID | None) -> tuple[Asked, bool]:
     conversation = conversation_for(request.user, pk) if pk else None
     stays = _is_first_of_today(request, conversation)
-    return asking.ask(request.user, conversation, _question(request)), stays
+    return asking.ask(request.user, conversation, _question(request), is_full=_is_full()), stays
+
+
+def _is_full() -> bool:
+    """Whether this process carries as many runs as it may."""
+    return len(run.running()) >= settings.RUNNING_PER_PROCESS
 
 
 def _is_first_of_today(request: PersonRequest, conversation: Conversation | None) -> bool:
@@ -144,7 +150,32 @@ def _retry(request: PersonRequest, pk: int) -> tuple[Asked, bool]:
     if turn.conversation.head_id != turn.pk:
         raise Refused("The conversation has gone on since. Ask again in the message box.")
     stays = _is_first_of_today(request, turn.conversation)
-    return asking.ask_again(turn, uuid.uuid4()), stays
+    return asking.ask_again(turn, uuid.uuid4(), is_full=_is_full()), stays
+
+
+@require_POST
+@person_only
+async def go_on(request: PersonRequest, pk: int, after: int) -> HttpResponseBase:
+    """Have the model go on with an answer that broke off. The turn stays, and grows."""
+    try:
+        asked, stays = await asyncio.shield(_store_and_start(_go_on, request, (pk, after)))
+    except Refused as refused:
+        return refusal(request, refused.sentence)
+    if not asked.is_repeat:
+        await notices.turn_changed(request.user.pk, asked.conversation.pk, pk, tab_of(request))
+        if not stays:
+            await notices.list_changed(request.user.pk, tab_of(request))
+    if not request.htmx:
+        return redirect("conversation", asked.conversation.pk)
+    html = await sync_to_async(_turn_html)(pk)
+    return HttpResponse(html if stays else html + await sync_to_async(sidebar_swap)(request, asked.conversation))
+
+
+def _go_on(request: PersonRequest, place: tuple[int, int]) -> tuple[Asked, bool]:
+    pk, after = place
+    turn = turn_for(request.user, pk)
+    stays = _is_first_of_today(request, turn.conversation)
+    return going_on.go_on(turn, after, is_full=_is_full()), stays
 
 
 @require_POST

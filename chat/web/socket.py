@@ -160,13 +160,22 @@ class TabSocket(AsyncWebsocketConsumer):
 
     async def turn_added(self, event: dict[str, Any]) -> None:
         """Another tab asked something in the conversation that this one shows."""
+        if (turn := await self._turn_of_another_tab(event)) is not None:
+            self.tab.push(await database_sync_to_async(_added_turn)(turn))
+
+    async def turn_changed(self, event: dict[str, Any]) -> None:
+        """Another tab had an answer gone on with that this one shows as over."""
+        if (turn := await self._turn_of_another_tab(event)) is not None:
+            self.tab.push(await database_sync_to_async(_whole_turn)(turn.pk))
+
+    async def _turn_of_another_tab(self, event: dict[str, Any]) -> Turn | None:
         if event["tab"] == self.name or event["conversation"] != self.looking or not await self._is_still_signed_in():
-            return
+            return None
         try:
-            turn = await database_sync_to_async(turn_for)(self.user, event["turn"])
+            turn: Turn = await database_sync_to_async(turn_for)(self.user, event["turn"])
         except Http404:
-            return
-        self.tab.push(await database_sync_to_async(_added_turn)(turn))
+            return None
+        return turn
 
     async def list_changed(self, event: dict[str, Any]) -> None:
         if event["tab"] != self.name and await self._is_still_signed_in():

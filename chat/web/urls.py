@@ -18,6 +18,7 @@ urlpatterns = [
     path("c/<uuid:pk>/delete/", actions.delete, name="delete"),
     path("c/<uuid:pk>/restore/", actions.restore, name="restore"),
     path("turns/<int:pk>/retry/", actions.retry, name="retry"),
+    path("turns/<int:pk>/continue/<int:after>/", actions.go_on, name="go_on"),
     path("files/", uploads.files, name="files"),
     path("files/<uuid:pk>/", uploads.file, name="file"),
     path("files/<uuid:pk>/slice/", uploads.file_slice, name="file_slice"),

@@ -114,7 +114,7 @@ class TestStored:
         short = make_conversation(alice, deployment, turns=2)
         long = make_conversation(alice, deployment, turns=300)
         for conversation in (short, long):
-            with django_assert_num_queries(11):
+            with django_assert_num_queries(13):
                 ask(alice, conversation, question())
 
 
@@ -189,6 +189,46 @@ def at_once(deeds: list[Callable[[], Any]]) -> list[Any]:
     for thread in threads:
         thread.join(30)
     return results
+
+
+class TestLimits:
+    def test_a_person_has_so_many_answers_at_once(
+        self, alice: User, bob: User, deployment: Deployment, settings: Settings
+    ) -> None:
+        settings.RUNNING_PER_PERSON = 2
+        first = ask(alice, None, question())
+        ask(alice, None, question())
+        before = kept()
+        with pytest.raises(Refused, match="2 answers are being written for you at the moment; wait"):
+            ask(alice, None, question())
+        assert kept() == before
+        assert ask(bob, None, question()).turn.pk
+        Turn.objects.filter(pk=first.turn.pk).update(status=Status.COMPLETED)
+        assert ask_again(Turn.objects.get(pk=first.turn.pk), uuid.uuid4()).turn.pk
+        with pytest.raises(Refused, match="2 answers"):
+            ask(alice, None, question())
+
+    def test_a_double_submit_of_the_last_one_is_a_repeat(
+        self, alice: User, deployment: Deployment, settings: Settings
+    ) -> None:
+        settings.RUNNING_PER_PERSON = 1
+        twice = question()
+        ask(alice, None, twice)
+        assert ask(alice, None, twice, is_full=True).is_repeat
+
+    def test_a_process_that_is_full_keeps_nothing(self, alice: User, deployment: Deployment) -> None:
+        with pytest.raises(Refused, match="Very many answers"):
+            ask(alice, None, question(), is_full=True)
+        assert kept() == (0, 0, 0)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_of_questions_at_the_same_moment_as_many_as_fit_are_kept(
+        self, alice: User, deployment: Deployment, settings: Settings
+    ) -> None:
+        settings.RUNNING_PER_PERSON = 2
+        results = at_once([lambda: ask(alice, None, question())] * 5)
+        assert sum(isinstance(result, Refused) for result in results) == 3
+        assert sum(isinstance(result, Asked) for result in results) == kept()[1] == 2
 
 
 class TestRefused:

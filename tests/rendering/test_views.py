@@ -90,6 +90,30 @@ class TestFoot:
         assert STATUS_SENTENCES.get(status, "") in html
         assert ("Try again" in html) == (status in STATUS_SENTENCES)
 
+    @pytest.mark.parametrize(
+        ("status", "code", "answer", "offers"),
+        [
+            (Status.INTERRUPTED, "stream_ended", "Half", True),
+            (Status.INTERRUPTED, "", "", False),
+            (Status.INCOMPLETE, "max_output_tokens", "Half", True),
+            (Status.INCOMPLETE, "max_tokens", "Half", True),
+            (Status.INCOMPLETE, "content_filter", "Half", False),
+            (Status.CANCELLED, "", "Half", False),
+            (Status.FAILED, "server_error", "Half", False),
+        ],
+    )
+    def test_what_broke_off_offers_to_go_on(
+        self, conversation: Conversation, status: Status, code: str, answer: str, offers: bool
+    ) -> None:
+        turn = make_turn(conversation, answer=answer, status=status, error={"code": code, "message": "So it is."})
+        html = render_foot(foot_view(loaded(turn)))
+        url = reverse("go_on", args=[turn.pk, turn.responses.get().pk])
+        assert (f'hx-post="{url}"' in html) == offers
+        assert "Try again" in html
+        assert "<button" not in render_foot(foot_view(loaded(turn), readonly=True)).split("foot__bar")[0]
+        make_turn(conversation)
+        assert url not in render_foot(foot_view(loaded(turn))), "the conversation has gone on"
+
     @pytest.mark.parametrize("status", [Status.FAILED, Status.INCOMPLETE])
     def test_the_sentence_of_the_failure_is_shown_and_nothing_else_of_it(
         self, conversation: Conversation, status: Status

@@ -282,6 +282,73 @@ class TestRetry:
         assert post(f"/turns/{pk}/retry/").status_code == 404
 
 
+class TestGoOn:
+    @pytest.fixture
+    def broken(self, conversation: Conversation) -> Turn:
+        return make_turn(conversation, "Second", "Half of", status=Status.INTERRUPTED)
+
+    def url(self, turn: Turn) -> str:
+        return reverse("go_on", args=[turn.pk, turn.responses.earliest("order").pk])
+
+    def test_the_turn_stays_with_its_text_and_is_answered_again(
+        self, post: Post, broken: Turn, started: list[Asked], told: list[dict[str, Any]]
+    ) -> None:
+        html = post(self.url(broken), {"tab": TAB}).content.decode()
+        assert f'<article class="turn" id="t{broken.pk}">' in html
+        assert "Half of" in html
+        assert f'data-live="{broken.pk}"' in html
+        assert [asked.response.order for asked in started] == [1]
+        assert {
+            "type": "turn.changed",
+            "conversation": str(broken.conversation_id),
+            "turn": broken.pk,
+            "tab": TAB,
+        } in told
+
+    def test_two_clicks_are_one(self, post: Post, broken: Turn, started: list[Asked]) -> None:
+        pages = [post(self.url(broken)).content.decode() for _ in range(2)]
+        assert pages[0] == pages[1]
+        assert [asked.is_repeat for asked in started] == [False, True]
+        assert broken.responses.count() == 2
+
+    def test_what_cannot_be_gone_on_with_is_refused(self, post: Post, broken: Turn, started: list[Asked]) -> None:
+        Turn.objects.update(status=Status.COMPLETED)
+        Response.objects.update(status=Status.COMPLETED)
+        refused(post(self.url(broken)), "cannot be gone on with")
+        assert not started
+
+    def test_without_htmx_it_leads_to_the_conversation(self, alice_client: Client, broken: Turn) -> None:
+        answer = alice_client.post(self.url(broken))
+        assert (answer.status_code, answer.headers["Location"]) == (302, to("conversation", broken.conversation))
+
+
+class TestLimits:
+    def test_a_person_has_so_many_answers_at_once(
+        self, post: Post, alice: User, deployment: Deployment, settings: Settings, started: list[Asked]
+    ) -> None:
+        settings.RUNNING_PER_PERSON = 2
+        for _ in range(2):
+            assert post("/ask/", form()).status_code == 200
+        refused(post("/ask/", form()), "2 answers are being written for you at the moment; wait for one, or stop one.")
+        assert len(started) == Turn.objects.count() == 2
+
+    @pytest.mark.parametrize("deed", ["ask", "retry", "go_on"])
+    def test_a_process_has_so_many_runs_at_once(
+        self, post: Post, conversation: Conversation, settings: Settings, monkeypatch: pytest.MonkeyPatch, deed: str
+    ) -> None:
+        turn = make_turn(conversation, status=Status.INTERRUPTED)
+        urls = {
+            "ask": to("ask_in", conversation),
+            "retry": reverse("retry", args=[turn.pk]),
+            "go_on": reverse("go_on", args=[turn.pk, turn.responses.get().pk]),
+        }
+        settings.RUNNING_PER_PROCESS = 3
+        monkeypatch.setattr(run, "running", lambda: [1, 2, 3])
+        refused(post(urls[deed], form()), "Very many answers are being written here")
+        monkeypatch.setattr(run, "running", lambda: [1, 2])
+        assert post(urls[deed], form()).status_code == 200
+
+
 class TestStop:
     def test_a_run_of_this_process_is_told(
         self, post: Post, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
@@ -552,8 +619,8 @@ async def test_a_question_is_answered_even_if_its_browser_leaves_while_it_is_sto
     started: asyncio.Queue[Asked] = asyncio.Queue()
     monkeypatch.setattr(run, "start", started.put_nowait)
 
-    def slow(*args: Any) -> Asked:
-        asked = ask(*args)
+    def slow(*args: Any, **options: Any) -> Asked:
+        asked = ask(*args, **options)
         stored.set()
         may_go_on.wait(5)
         return asked

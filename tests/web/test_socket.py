@@ -437,6 +437,19 @@ class TestTold:
             f"t{again.pk}",
         ]
 
+    async def test_an_answer_that_goes_on_is_live_again_in_other_tabs(
+        self, alice_client: Client, open_tab: Open, alice: User, conversation: Conversation, running: Turn
+    ) -> None:
+        page = f'<main><div id="turns-{conversation.pk}"><article id="t{running.pk}">as it was</article></div></main>'
+        tab = await open_tab(alice_client, page=page)
+        await tab.say(type="look", conversation=str(conversation.pk))
+        await tab.has_heard()
+        await notices.turn_changed(alice.pk, conversation.pk, running.pk, "another")
+        await tab.frame()
+        assert f'data-live="{running.pk}"' in tab.page.part(f"t{running.pk}")
+        assert "as it was" not in tab.page.root.html()
+        assert not tab.page.missed
+
     async def test_the_tab_that_asked_is_not_told(
         self, alice_client: Client, open_tab: Open, alice: User, conversation: Conversation, running: Turn
     ) -> None:

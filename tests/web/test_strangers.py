@@ -51,6 +51,7 @@ ALLOWED = {
     "delete": ["post"],
     "restore": ["post"],
     "retry": ["post"],
+    "go_on": ["post"],
     "file": ["get", "delete"],
     "file_slice": ["put"],
     "file_thumbnail": ["get"],
@@ -70,9 +71,9 @@ class Belongings:
         pk: object = self.asked.conversation.pk
         if name.startswith("file"):
             pk = self.attachment.pk
-        elif name == "retry":
+        elif name in ("retry", "go_on"):
             pk = self.asked.turn.pk
-        route = str(pattern.pattern)
+        route = str(pattern.pattern).replace("<int:after>", str(self.asked.response.pk))
         return "/" + route.replace("<uuid:pk>", str(pk)).replace("<int:pk>", str(pk))
 
 
