@@ -1,0 +1,27 @@
+"""`manage.py serve` with two promises switched off: it writes too rarely, and looks after nobody's silent runs.
+
+The drill has to notice both, or its silence says nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import django
+from django.core.management import call_command
+
+SABOTAGED = ("-m", "tests.drills.sabotaged")
+
+
+async def look_after_nobody(*args: Any) -> None:
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    django.setup()
+    from chat.turns import sweep, writer
+
+    writer.WRITE_SECONDS = 5.0
+    sweep.run = look_after_nobody
+    call_command("serve")
