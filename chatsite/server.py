@@ -20,12 +20,14 @@ from daphne.access import AccessLogGenerator
 from daphne.http_protocol import WebRequest
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
+from django.core.exceptions import RequestAborted
 from twisted.internet import defer, reactor
 
 from chat.turns import lifecycle
 
 NEVER = -1
 CLOSE_SECONDS = 2
+REQUEST_SECONDS = 1
 
 # Files come in slices of 1 MB and the longest message has less than 2: what is larger is no request of ours.
 BODY_MAX_BYTES = 16 * 1024 * 1024
@@ -106,6 +108,7 @@ class ChatServer(Server):
         super().run()
         # The end is under way: an impatient second Ctrl-C must not turn it into a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_what_is_left(asyncio.get_event_loop())
 
     def adopt(self) -> None:
         build = self.http_factory.buildProtocol
@@ -128,18 +131,54 @@ class ChatServer(Server):
         self.on_ready()
 
     def kill_all_applications(self) -> Any:
-        """Cancel what runs, and wait for it a moment.
+        """Let requests come to their end, then cancel what runs, and wait for it a moment.
 
         Daphne's own looks up "application_instance", which a request that has just become a socket
-        lacks, and then cancels nothing at all; and it waits without limit.
+        lacks, and then cancels nothing at all; and it waits without limit. Of a request that is cancelled,
+        Django cancels only a part; the rest would go on, and ask a loop that stands still.
         """
-        running = [
-            task
-            for details in self.connections.values()
-            if (task := details.get("application_instance")) is not None and not task.done()
-        ]
-        if not running:
-            return None
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self.end_applications()))
+
+    async def end_applications(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(pass_over_who_left)
+        requests = self.running(WebRequest)
+        if requests:
+            await asyncio.wait(requests, timeout=REQUEST_SECONDS)
+        running = self.running()
         for task in running:
             task.cancel()
-        return defer.Deferred.fromFuture(asyncio.ensure_future(asyncio.wait(running, timeout=CLOSE_SECONDS)))
+        if running:
+            await asyncio.wait(running, timeout=CLOSE_SECONDS)
+
+    def running(self, kind: type = object) -> list[asyncio.Task[Any]]:
+        return [
+            task
+            for protocol, details in self.connections.items()
+            if isinstance(protocol, kind)
+            and (task := details.get("application_instance")) is not None
+            and not task.done()
+        ]
+
+
+def pass_over_who_left(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Of a request that is cancelled, Django leaves the task that waits for the browser's leaving to itself."""
+    if not isinstance(context.get("exception"), RequestAborted):
+        loop.default_exception_handler(context)
+
+
+def end_what_is_left(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel the tasks of a loop that has stopped, and close it, as `asyncio.run` would.
+
+    A thread that waits for a task there would otherwise wait for ever, and the process with it.
+    """
+
+    async def end() -> None:
+        await lifecycle.end()  # for a question that came in since
+        deadline = loop.time() + CLOSE_SECONDS
+        while (left := asyncio.all_tasks() - {asyncio.current_task()}) and loop.time() < deadline:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=0.1)
+
+    loop.run_until_complete(end())
+    loop.close()
