@@ -1,15 +1,13 @@
 """Receives a file in slices, then makes it READY or REFUSED.
 
 A slice joins at an offset, so an upload that broke off goes on where it stopped. What has arrived waits
-under MEDIA_ROOT/partial; storage only ever sees files that were inspected.
+under `partial/`; among the files there are only such as were inspected.
 
 All of it blocks and touches the database: for views that run in threads.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +21,7 @@ from django.utils import timezone
 
 from chat.files.errors import Refused, WrongOffset, quoted
 from chat.files.inspect import Inspected, clean_name, inspect, refuse_size
+from chat.files.slices import private_copy, slices_of
 from chat.files.storage import drop_bytes
 from chat.models import Attachment
 
@@ -57,7 +56,7 @@ def append_slice(attachment: Attachment, offset: int, chunk: bytes) -> Attachmen
     _require_arrived_bytes(attachment)
     if offset != attachment.received or attachment.status != Status.UPLOADING:
         raise WrongOffset(attachment.received)
-    _write(_partial(attachment), offset, chunk)
+    slices_of(attachment).write(attachment, offset, chunk)
     # Of two requests with the same slice both have written the same bytes, and one moves the row on.
     unmoved = Attachment.objects.filter(pk=attachment.pk, status=Status.UPLOADING, received=offset)
     unmoved.update(received=offset + len(chunk))
@@ -83,7 +82,7 @@ def finish(attachment: Attachment) -> Attachment:
 
 def discard(attachment: Attachment) -> None:
     """Delete the row and all bytes. For one that no turn shows."""
-    _partial(attachment).unlink(missing_ok=True)
+    slices_of(attachment).drop(attachment)
     drop_bytes(attachment)
     attachment.delete()
 
@@ -99,10 +98,6 @@ def sweep(older_than: timedelta) -> int:
     return discarded
 
 
-def _partial(attachment: Attachment) -> Path:
-    return Path(settings.MEDIA_ROOT) / "partial" / attachment.pk.hex
-
-
 def _refuse_excess(attachment: Attachment, offset: int, chunk: bytes) -> None:
     called = quoted(attachment.name)
     if attachment.status == Status.REFUSED:
@@ -115,26 +110,19 @@ def _refuse_excess(attachment: Attachment, offset: int, chunk: bytes) -> None:
 
 def _require_arrived_bytes(attachment: Attachment) -> None:
     """Take back what the row counts and the disk has lost, so that the upload goes on from there."""
-    path = _partial(attachment)
-    on_disk = path.stat().st_size if path.exists() else 0
-    if attachment.status == Status.UPLOADING and on_disk < attachment.received:
-        attachment.received = on_disk
+    arrived = slices_of(attachment).arrived(attachment)
+    if attachment.status == Status.UPLOADING and arrived < attachment.received:
+        attachment.received = arrived
         attachment.save(update_fields=["received"])
 
 
-def _write(path: Path, offset: int, chunk: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
-        file.seek(offset)
-        file.write(chunk)
-
-
 def _check(attachment: Attachment) -> None:
-    partial = _partial(attachment)
-    # A request that is still writing has the partial open: what is inspected and kept is a private copy.
-    private = partial.with_suffix(".checking")
+    slices = slices_of(attachment)
+    # A request that is still writing may change what has arrived: what is inspected and kept is a private copy.
+    private = private_copy(attachment)
     try:
-        _copy_whole(partial, private, attachment)
+        if not slices.gather(attachment, private):
+            raise Refused(f"{quoted(attachment.name)} did not arrive whole. Attach it again.")
         _accept(attachment, private, inspect(private, attachment.name))
     except Refused as refusal:
         _refuse(attachment, refusal.sentence)
@@ -142,14 +130,8 @@ def _check(attachment: Attachment) -> None:
         _refuse(attachment, f"{quoted(attachment.name)} could not be checked. Attach it again.")
         raise
     finally:
-        partial.unlink(missing_ok=True)
         private.unlink(missing_ok=True)
-
-
-def _copy_whole(partial: Path, private: Path, attachment: Attachment) -> None:
-    if not partial.exists() or partial.stat().st_size != attachment.size:
-        raise Refused(f"{quoted(attachment.name)} did not arrive whole. Attach it again.")
-    shutil.copyfile(partial, private)
+        slices.drop(attachment)
 
 
 class _Movable(BytesFile):

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from django.core.files.storage import Storage
+
 from chat.models import Attachment
 
 
@@ -28,11 +30,16 @@ def on_disk(attachment: Attachment) -> Iterator[Path]:
         yield Path(copy.name)
 
 
-def _local_path(attachment: Attachment) -> Path | None:
+def has_paths(storage: Storage) -> bool:
     try:
-        return Path(attachment.file.path)
+        storage.path("any")
     except NotImplementedError:  # how a storage says that it is no file system
-        return None
+        return False
+    return True
+
+
+def _local_path(attachment: Attachment) -> Path | None:
+    return Path(attachment.file.path) if has_paths(attachment.file.storage) else None
 
 
 def drop_bytes(attachment: Attachment) -> None:

@@ -97,8 +97,10 @@ async def _stored(
     version = f'"{attachment.pk}"'  # what is under an id never changes
     if (kept := still_good(request, version, media_type=media_type)) is not None:
         return kept
+    # A part of another version would not fit to what the browser has.
+    span = request.headers.get("Range", "") if request.headers.get("If-Range", version) == version else ""
     try:
-        response = await serve(file, name=name, media_type=media_type)
+        response = await serve(file, name=name, media_type=media_type, span=span)
     except FileNotFoundError as lost:
         logger.error("the storage has lost %s", file.name)
         raise Http404 from lost

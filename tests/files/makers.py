@@ -30,6 +30,12 @@ class RemoteStorage(Storage):
     def exists(self, name: str) -> bool:
         return name in self.held
 
+    def delete(self, name: str) -> None:
+        self.held.pop(name, None)
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        return [], [name.rpartition("/")[2] for name in self.held if name.rpartition("/")[0] == path]
+
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
