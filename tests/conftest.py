@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
 
 from chat.models import User
 from tests import hypothesis_profiles as hypothesis_profiles  # registers and loads them
+from tests.house import emptying
 from tests.house.alone import pytest_configure_node, pytest_runtest_protocol  # noqa: F401
 from tests.house.browsing import Browser, Browsers, chromium_path
 from tests.house.needs import missing
@@ -26,6 +28,9 @@ from tests.house.serving import Server
 # A shell that starts the tests in the background has them, and the servers that they start, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if connection.vendor == "postgresql":
+    emptying.install()
 
 PASSWORD = "correct horse battery staple"
 
