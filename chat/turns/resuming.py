@@ -11,7 +11,10 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
+from chat import engines
+from chat.models import Response
 from chat.rendering.views import FootView, render_foot
+from chat.responses.client import Client
 from chat.responses.errors import BadStream, RateLimited, ResponsesError, ServerFault, Unreachable
 from chat.responses.events import Terminal, event_from_response
 from chat.turns.job import Job
@@ -50,13 +53,31 @@ async def finish(job: Job) -> None:
 
 async def cancel(job: Job) -> None:
     """Stop what the provider does in the background. That it could not be stopped is no business of the person."""
-    if job.client is None or not job.draft.response_id or not (job.in_background and job.dialect.cancel):
+    if job.in_background and job.client is not None:
+        await _cancel(job.client, job.draft.response_id, job.response.pk)
+
+
+async def cancel_left(response: Response) -> None:
+    """As `cancel`, for a run that this process has closed without carrying it. Its turn is loaded to the provider."""
+    deployment = response.turn.deployment
+    if not response.background or deployment is None:
+        return
+    try:
+        client = engines.client_for(deployment.provider, deployment)
+    except (ResponsesError, ValueError) as error:  # not set up any more, or with an override that is none
+        logger.info("response %s: could not be cancelled: %s", response.pk, error)
+        return
+    await _cancel(client, response.response_id, response.pk)
+
+
+async def _cancel(client: Client, response_id: str, pk: int) -> None:
+    if not response_id or not client.endpoint.dialect.cancel:
         return
     try:
         async with asyncio.timeout(CANCEL_SECONDS):
-            await job.client.cancel(job.draft.response_id)
+            await client.cancel(response_id)
     except (ResponsesError, TimeoutError) as error:
-        logger.info("response %s: could not be cancelled: %s", job.response.pk, error)
+        logger.info("response %s: could not be cancelled: %s", pk, error)
 
 
 async def _resume(job: Job, trouble: _Trouble) -> None:

@@ -30,7 +30,7 @@ from chat.conversations.ask import Asked, Question, Refused
 from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
 from chat.rendering.views import ToastView, render_turn, turn_view
-from chat.turns import notices, run, sweep
+from chat.turns import notices, resuming, run, sweep
 from chat.web.access import (
     PersonRequest,
     conversation_for,
@@ -182,15 +182,23 @@ def _go_on(request: PersonRequest, place: tuple[int, int]) -> tuple[Asked, bool]
 @person_only
 async def stop(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
     """Stop what is being answered in this conversation. The text that has arrived is kept."""
-    for response in await sync_to_async(_live_responses)(request, pk):
-        if not run.stop(response.turn_id):
-            await sync_to_async(sweep.close)(response, Status.CANCELLED)
+    await _stop(request, pk)
     return HttpResponse(status=204) if request.htmx else redirect("conversation", pk)
+
+
+async def _stop(request: PersonRequest, pk: uuid.UUID) -> None:
+    """Here, or through the row: the process that carries it finds there that it is over."""
+    for response in await sync_to_async(_live_responses)(request, pk):
+        if run.stop(response.turn_id):
+            continue
+        if await sync_to_async(sweep.close_now)(response, Status.CANCELLED):
+            await resuming.cancel_left(response)
 
 
 def _live_responses(request: PersonRequest, pk: uuid.UUID) -> list[Response]:
     conversation = conversation_for(request.user, pk)
-    return list(Response.objects.filter(turn__conversation=conversation, status__in=LIVE))
+    live = Response.objects.filter(turn__conversation=conversation, status__in=LIVE)
+    return list(live.select_related("turn__deployment__provider"))
 
 
 @never_cache
@@ -255,8 +263,7 @@ def choose(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
 @person_only
 async def delete(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
     """Delete with undo: the conversation goes from the list at once, and a toast brings it back."""
-    for live in await sync_to_async(_live_responses)(request, pk):
-        run.stop(live.turn_id)
+    await _stop(request, pk)
     html = await sync_to_async(_delete)(request, pk)
     await notices.list_changed(request.user.pk, tab_of(request))
     if not request.htmx:

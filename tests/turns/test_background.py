@@ -14,11 +14,13 @@ import httpx
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections
+from django.test import AsyncClient
+from django.urls import reverse
 from django.utils import timezone
 
 from chat import engines
 from chat.conversations.ask import Asked
-from chat.models import Deployment, Response, Status, Turn
+from chat.models import Deployment, Response, Status, Turn, User
 from chat.offline.app import create_app
 from chat.offline.transport import OfflineTransport
 from chat.rendering.answer import response_html
@@ -437,3 +439,50 @@ def test_of_two_processes_that_sweep_at_the_same_moment_one_adopts(
     for thread in threads:
         thread.join()
     assert sorted(found) == [0, 1]
+
+
+# Stopped where it does not run
+
+
+async def stopped(alice: User, asked: Asked) -> None:
+    client = AsyncClient()
+    await client.aforce_login(alice)
+    page = await client.post(reverse("stop", args=[asked.conversation.pk]), headers={"HX-Request": "true"})
+    assert page.status_code == 204
+
+
+async def test_a_stop_in_another_process_cancels_upstream(upstream: Script, put: Put, owner: User) -> None:
+    asked = await stored(put)
+    await sync_to_async(dead)(asked, heartbeat_at=timezone.now())
+    kept = Kept(upstream())
+    await stopped(owner, asked)
+    response = await Response.objects.aget(pk=asked.response.pk)
+    assert (response.status, response.text) == (Status.CANCELLED, "Because")
+    assert kept.is_cancelled.is_set()
+
+
+async def test_a_heartbeat_in_between_does_not_outrun_a_stop(
+    upstream: Script, put: Put, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await stored(put)
+    await sync_to_async(dead)(asked, heartbeat_at=timezone.now(), background=False)
+    upstream()
+    close = sweep.close
+    beats = iter([True, True, False, False])
+
+    def beaten(response: Response, status: Status) -> bool:
+        if next(beats):
+            Response.objects.filter(pk=response.pk).update(heartbeat_at=timezone.now())
+        return close(response, status)
+
+    monkeypatch.setattr(sweep, "close", beaten)
+    await stopped(owner, asked)
+    assert (await Response.objects.aget(pk=asked.response.pk)).status == Status.CANCELLED
+
+
+async def test_a_stop_of_what_has_ended_meanwhile_changes_nothing(upstream: Script, put: Put, owner: User) -> None:
+    asked = await stored(put)
+    row = await sync_to_async(dead)(asked, heartbeat_at=timezone.now())
+    await Response.objects.filter(pk=row.pk).aupdate(status=Status.COMPLETED, heartbeat_at=timezone.now())
+    assert not await sync_to_async(sweep.close_now)(row, Status.CANCELLED)
+    assert (await Response.objects.aget(pk=row.pk)).status == Status.COMPLETED
