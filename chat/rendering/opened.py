@@ -1,8 +1,9 @@
 """The block that is still being written: when it ends, and its HTML at a cost linear in its length.
 
-What is inside a fence is text. A list or table keeps the items or rows that are complete as HTML and
-parses only what follows them. Anything else that grows long is rendered each time it has grown by an
-eighth, with the rest behind it as text. None of this is final: a block that ends is rendered anew.
+Words behind words are put in as they are. What is inside a fence is text. A list or table keeps the items
+or rows that are complete as HTML and parses only what follows them, and so does a long paragraph with its
+sentences. Anything else that grows long is rendered each time it has grown by an eighth, with the rest
+behind it as text. None of this is final: a block that ends is rendered anew.
 """
 
 import re
@@ -21,6 +22,8 @@ from chat.rendering.syntax import CODE_TAIL, code_head, language_of
 # long as all that was read stays below so many times its length.
 SMALL = 2_000
 HUGE = 16_000
+# Of a paragraph, so much is read at each look once there are sentences before it.
+FEW_SENTENCES = 500
 MAX_READINGS = 40
 
 # Ended by their own last line, whatever follows.
@@ -35,6 +38,7 @@ class OpenBlock:
         self.text = text
         self._references = references
         self._html: str | None = None
+        self._words: Words | None = None
         self._checked_to = 0
         self._shape: Whole = Whole(references)
 
@@ -47,8 +51,16 @@ class OpenBlock:
 
     def html(self) -> str:
         if self._html is None:
-            self._html = self._shape.html(self.text)
+            self._html = self._with_more_words() or self._read()
         return self._html
+
+    def _with_more_words(self) -> str:
+        return self._words.html(self.text) if self._words is not None else ""
+
+    def _read(self) -> str:
+        html = self._shape.html(self.text)
+        self._words = Words.at_the_end_of(self.text, html) if self._shape.is_rendered(self.text) else None
+        return html
 
     def ended_at(self) -> int | None:
         """Where the text behind the blocks that have ended begins; None while none has."""
@@ -101,6 +113,56 @@ def _closing_fence(markup: str) -> re.Pattern[str]:
 _LAST_TEXT = re.compile(r"</p>(?:</li>|</[uo]l>|</blockquote>|\n)*\Z|</li>(?:</li>|</[uo]l>|\n)*\Z")
 
 
+# What means itself wherever it stands behind a word. Non-ASCII but for what counts as space or is no character.
+_LETTERS = (
+    "0-9A-Za-z,.;?!'\"(/%\\-"
+    "\u00a1-\u167f\u1681-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\u2fff\u3001-\ud7ff\uf900-\ufefe\uff00-\U0010fffd"
+)
+_PLAIN = re.compile(f"[{_LETTERS} ]+")
+# Marks of lists and quotes, before the first word of a line.
+_MARKS = re.compile(r"(?:[-*+>]|\d{1,9}[.)]|[ \t])*")
+_AROUND_WORDS = re.compile(r"(?:(?:</span>)?</p>|</li>|</[uo]l>|</blockquote>|\n)+\Z")
+
+
+class Words:
+    """A block that ends in plain words: more of them cannot change what they stand behind, so nothing is read again."""
+
+    def __init__(self, head: str, tail: str, upto: int) -> None:
+        self._head, self._tail, self._upto = head, tail, upto
+
+    @classmethod
+    def at_the_end_of(cls, text: str, html: str) -> "Words | None":
+        """None where the next words may change the ones before: half a number of a list, an address, a definition."""
+        end = len(text)
+        while end and text[end - 1] == " ":
+            end -= 1
+        line = text.rfind("\n", 0, end) + 1
+        start = max(text.rfind(" ", line, end) + 1, line)
+        word = text[start:end]
+        if not _PLAIN.fullmatch(word) or not any(map(str.isalnum, word)) or "]:" in text:
+            return None
+        marks = _MARKS.match(text, line)
+        first = marks.end() if marks else line
+        tail = _AROUND_WORDS.search(html, max(0, len(html) - 200))
+        if (
+            tail is None
+            or not html.endswith(word, 0, tail.start())
+            or not (text[first : first + 1].isalpha() or first < start)
+        ):
+            return None
+        return cls(html[: tail.start()], tail[0], end)
+
+    def html(self, text: str) -> str:
+        """The HTML of the whole block, or "" when something else than words has come."""
+        if not _PLAIN.fullmatch(text, self._upto):
+            return ""
+        words = text[self._upto :].rstrip(" ")
+        head, self._head = self._head, ""
+        head += words
+        self._head, self._upto = head, self._upto + len(words)
+        return head + self._tail
+
+
 def _is_much(grown: int, size: int) -> bool:
     return grown * (8 if size < HUGE else 4) >= size
 
@@ -127,6 +189,46 @@ class _Shown:
         return "".join((self._head, before, self._tail, after, self._foot))
 
 
+_SENTENCE_END = re.compile(r"[.!?,;:] (?=[^\W_])|[。！？，；：](?=[^\W_])")
+# What may belong together with a mark that is still to come.
+_LOOSE_MARK = re.compile(r"[*`~\[$]|(?<![^\W_])_|_(?![^\W_])")
+
+
+def _has_loose_mark(inline: Token) -> bool:
+    found = (child for child in inline.children or () if child.type in ("text", "text_special"))
+    return "\\" in inline.content or any(_LOOSE_MARK.search(child.content) for child in found)
+
+
+class _Sentences:
+    """The beginning of a long paragraph that nothing behind it can change: its HTML, and how far it goes."""
+
+    def __init__(self) -> None:
+        self.html = ""
+        self.upto = self.shown_to = self._tried_at = 0
+
+    @property
+    def before(self) -> str:
+        """What stands for them where the rest is read by itself: some word."""
+        return "x " if self.html else ""
+
+    def may_go_on(self, text: str) -> bool:
+        left = len(text) - self.upto
+        return left > FEW_SENTENCES and _is_much(len(text) - self._tried_at, left)
+
+    def end(self, text: str) -> int:
+        """The end of a sentence; 0 when there is none. What is written now may still belong to what stands before it."""
+        self._tried_at = len(text)
+        latest = len(text) - FEW_SENTENCES // 3
+        ends = [found.end() for found in _SENTENCE_END.finditer(text, max(self.upto, latest - 1_000), latest)]
+        return ends[-1] if ends else 0
+
+    def keep(self, html: str, text: str, end: int) -> None:
+        if html:
+            space = " " if text[end - 1] == " " else ""
+            self.html += f"<span>{html.removesuffix('</p>')}{space}</span>"
+            self.upto = end
+
+
 class Whole:
     """A block that is read from its start."""
 
@@ -137,6 +239,7 @@ class Whole:
         self.start = 0
         self._spent = 0
         self._shown = _Shown("", 0)
+        self._sentences = _Sentences()
 
     def may_have_ended(self, text: str, checked_to: int, end: int) -> bool:
         """Tell whether it is worth a look; a look costs as much as there is to read."""
@@ -175,13 +278,44 @@ class Whole:
             return table.settled(text, end, block, lines)
         return self
 
+    def is_rendered(self, text: str) -> bool:
+        """Whether `html` has rendered all of it, so that nothing stands behind it as text."""
+        return len(text) - self.start <= SMALL or len(text) in (self._shown.upto, self._sentences.shown_to)
+
     def html(self, text: str) -> str:
         size = len(text) - self.start
+        if size > FEW_SENTENCES and (html := self._long_paragraph(text)):
+            return html
         if size <= SMALL:
             return self._render(text)
         if _is_much(len(text) - self._shown.upto, size):
             self._shown = _Shown(self._render(text), len(text))
         return self._shown.html(text, len(text))
+
+    def _long_paragraph(self, text: str) -> str:
+        """The sentences that are complete as they are, and the rest read behind them; "" where that cannot be told."""
+        kept = self._sentences
+        if kept.may_go_on(text) and (end := kept.end(text)):
+            kept.keep(
+                self._one_paragraph(text[kept.upto : end].rstrip(" "), before=kept.before, is_open=False), text, end
+            )
+        if not kept.html or len(text) - kept.upto > SMALL:
+            return ""
+        rest = self._one_paragraph(text[kept.upto :], before=kept.before, is_open=True)
+        if not rest:
+            return ""
+        kept.shown_to = len(text)
+        # Elements of their own, so that a change in the last one does not send the others again.
+        return f"<p>{kept.html}<span>{rest.replace('</p>', '</span></p>', 1)}"
+
+    def _one_paragraph(self, source: str, *, before: str, is_open: bool) -> str:
+        """The HTML of a part of a paragraph and, when it is open, of what follows, without the opening tag."""
+        blocks, env = self._parsed(before + source, is_open=is_open)
+        html = "".join(html_of(block, env) for block in blocks)
+        start = f"<p>{before}"
+        if not html.startswith(start) or (not is_open and (len(blocks) > 1 or _has_loose_mark(blocks[0][1]))):
+            return ""
+        return html.removeprefix(start)
 
     def _render(self, text: str) -> str:
         blocks, env = self._parsed(text[self.start :])
@@ -207,6 +341,9 @@ class Fence(Whole):
         found = self._closing.search(text, self._read_to, end)
         self._read_to = end
         return found is not None
+
+    def is_rendered(self, text: str) -> bool:
+        return False
 
     def html(self, text: str) -> str:
         line = text.rfind("\n", self._body) + 1
@@ -247,6 +384,9 @@ class List(Whole):
             self._keep(html_of(self._spaced(blocks[0]), env))
             self.start = place
         return self
+
+    def _long_paragraph(self, text: str) -> str:
+        return ""
 
     def _keep(self, html: str) -> None:
         tag, inner, _ = _split(html)
@@ -328,6 +468,9 @@ class Table(Whole):
             self._rows += html[body + len("<tbody>") : html.rindex("</tbody>")].lstrip("\n")
         self.start = end
         return self
+
+    def is_rendered(self, text: str) -> bool:
+        return False
 
     def html(self, text: str) -> str:
         # The browser is sent the whole table each time, so a long one is shown in larger steps.

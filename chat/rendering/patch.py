@@ -1,13 +1,15 @@
 """What the open block gained since a tab saw it last, so that bytes follow the length of the answer.
 
 Two complete HTML strings are compared as text. Where the new one is the old one with something put in
-before its last closing tags, that something is appended in the browser. Where they differ only inside the
-last list item, cell or row, its content is swapped. Only what is left is sent whole.
+before each of its last closing tags, that is appended in the browser, to the innermost element first. Where
+they differ inside the last list item, sentence, cell or row, its content is swapped, and what follows it is
+appended. Only what is left is sent whole.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chat.rendering.escape import names
@@ -21,6 +23,7 @@ _DROPS_FIRST_NEWLINE = frozenset(("pre", "textarea", "listing"))
 _CLOSING = re.compile(r"</([a-z][a-z0-9]*)>")
 _TAG = re.compile(r"""<(/?)([a-zA-Z][a-zA-Z0-9-]*)((?:[^<>"']|"[^"]*"|'[^']*')*)>""")
 _MAX_DEPTH = 40
+_MAY_HOLD_TAGS = ('title="', 'data-alt="', 'data-src="')
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,44 +55,89 @@ class Swap:
         return f'<{self.tag} hx-swap-oob="innerHTML:#{wrapper_id}{self.path}">{self.html}</{self.tag}>'
 
 
-def patch(old: str, new: str) -> Append | Swap | None:
-    """Return the smallest step from `old` to `new`, or None where the block must be replaced."""
+def patch(old: str, new: str) -> tuple[Append | Swap, ...] | None:
+    """Return the smallest steps from `old` to `new`, in their order, or None where the block must be replaced."""
     closing = _closing_tags_at_end(old)
-    return _append(old, new, closing) or _swap(old, new, closing)
+    end = closing[-1][1] if closing else len(old)
+    steps = _steps(Append, old, new, closing, end)
+    if steps is not None:
+        return steps
+    for depth, start in zip(range(len(closing), 0, -1), _content_starts(old, closing), strict=False):
+        steps = _steps(Swap, old, new, closing[:depth], start)
+        if steps is not None:
+            return steps
+    return None
 
 
-def _append(old: str, new: str, closing: list[tuple[str, int]]) -> Append | None:
-    gained = len(new) - len(old)
-    if gained < 0:
+def _steps(
+    first: type[Append] | type[Swap], old: str, new: str, closing: list[tuple[str, int]], start: int
+) -> tuple[Append | Swap, ...] | None:
+    """The step from `start` on in the innermost element of `closing`, and what each element around it gained then."""
+    if not new.startswith(old[:start]):
         return None
-    for depth in range(len(closing), -1, -1):
-        cut = closing[depth - 1][1] if depth else len(old)
-        path = [name for name, _ in closing[:depth]]
-        if not new.startswith(old[:cut]) or not new.endswith(old[cut:]):
-            continue
-        html = new[cut : cut + gained]
-        if _may_fill(path, html):
-            return Append(_selector(path), _carrier(path), html)
-    return None
+    path = [name for name, _ in closing]
+    found: list[Append | Swap] = []
+    step, known = first, ""
+    while True:
+        end = _end_of_element(new, start, path[-1]) if path else len(new)
+        if end < 0 or not new.startswith(known, start, end):
+            return None
+        html = new[start + len(known) : end]
+        if html or step is Swap:
+            if not _may_fill(path, html):
+                return None
+            found.append(step(_selector(path), _carrier(path), html))
+        if not path:
+            return tuple(found)
+        # Behind the closing tag stands what the element around it had already: space between two tags.
+        tag = len(path.pop()) + len("</>")
+        start = end + tag
+        known = old[closing[len(path)][1] + tag : closing[len(path) - 1][1] if path else len(old)]
+        step = Append
 
 
-def _swap(old: str, new: str, closing: list[tuple[str, int]]) -> Swap | None:
-    """The deepest of the last elements that holds every difference."""
-    starts = _content_starts(old, len(closing))
-    for depth in range(len(starts), 0, -1):
-        start, end = starts[depth - 1], closing[depth - 1][1]
-        after = len(old) - end
-        path = [name for name, _ in closing[:depth]]
-        if len(new) - after < start or not new.startswith(old[:start]) or not new.endswith(old[end:]):
-            continue
-        html = new[start : len(new) - after]
-        if _may_fill(path, html):
-            return Swap(_selector(path), _carrier(path), html)
-    return None
+def _end_of_element(html: str, start: int, name: str) -> int:
+    """Where the tag stands that closes the element which is open at `start`; -1 when another one is closed first."""
+    stack: list[str] = []
+    for tag in _TAG.finditer(html, start):
+        opened = tag[2].lower()
+        if not tag[1]:
+            if opened not in VOID:
+                stack.append(opened)
+        elif not stack:
+            return tag.start() if opened == name else -1
+        elif stack.pop() != opened:
+            return -1
+    return -1
 
 
-def _content_starts(html: str, depth: int) -> list[int]:
-    """Where the content of each element begins that the last `depth` closing tags close, outermost first."""
+def _content_starts(html: str, closing: list[tuple[str, int]]) -> Iterator[int]:
+    """Where the content of each element begins that one of the last closing tags closes, innermost first.
+
+    From the end, for the beginning of a long block is of no interest; but the values of some attributes may hold
+    what looks like a tag from there.
+    """
+    if any(name in html for name in _MAY_HOLD_TAGS):
+        yield from _content_starts_from_the_beginning(html, len(closing))
+        return
+    at = closing[-1][1] if closing else 0
+    for _ in closing:
+        closed = 0
+        while True:
+            at = html.rfind("<", 0, at)
+            tag = _TAG.match(html, at) if at >= 0 else None
+            if tag is None:
+                return
+            if tag[1]:
+                closed += 1
+            elif tag[2].lower() not in VOID:
+                if not closed:
+                    break
+                closed -= 1
+        yield tag.end()
+
+
+def _content_starts_from_the_beginning(html: str, depth: int) -> list[int]:
     stack: list[int] = []
     last: list[int] = []
     for tag in _TAG.finditer(html):
@@ -98,7 +146,8 @@ def _content_starts(html: str, depth: int) -> list[int]:
                 stack.append(tag.end())
         elif stack:
             last.append(stack.pop())
-    return last[-depth:][::-1] if depth and not stack else []
+    # The elements at the end close one after the other, innermost first.
+    return last[-depth:] if depth and not stack else []
 
 
 def _selector(path: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,3 +142,46 @@ def test_bytes_follow_the_length_of_the_answer(every: int) -> None:
     print(f"a frame each {every} deltas: {short:,} and {long:,} bytes, ratio {long / short:.2f}")
     assert long <= 4.6 * short
     assert long <= 1_000_000
+
+
+WORDS = [
+    "alpha",
+    "beta,",
+    "gamma.",
+    "Delta",
+    "**bold**",
+    "and",
+    "`code`",
+    "epsilon;",
+    "[link](https://a.example/b)",
+    "zeta.",
+    "*eta*",
+    "theta",
+]
+LONG_BLOCKS = {
+    "fence": lambda n: f"    value_{n} = compute({n}, 'x < y')\n" if n else "```python\n",
+    "table": lambda n: f"| row {n} | some **words** here | {n * 7} |\n" if n else "| a | b | c |\n|---|---|---|\n",
+    "list": lambda n: f"- item {n} with some **words** of its own\n",
+    "deep list": lambda n: "  " * (n % 12) + f"- item {n} with some words\n",
+    "paragraph": lambda n: " ".join(WORDS[(n * 5 + i) % len(WORDS)] for i in range(6)) + " ",
+}
+
+
+def bytes_of_block(kind: str, lines: int) -> int:
+    """Bytes to the browser for one block, with a frame each few words, as 20 frames a second of a fast model give."""
+    pieces = re.findall(r"\s*\S+", "".join(LONG_BLOCKS[kind](n) for n in range(lines)))
+    live = LiveResponse(7)
+    seen, sent = live.seen_now(), 0
+    for number, event in enumerate(text_events(pieces)):
+        live.apply(parse_event(event))
+        if number % 3 == 0:
+            sent += len(live.fragments(seen))
+    live.finish()
+    return sent
+
+
+@pytest.mark.parametrize("kind", LONG_BLOCKS)
+def test_bytes_follow_the_length_of_one_open_block(kind: str) -> None:
+    short, long = bytes_of_block(kind, 150), bytes_of_block(kind, 600)
+    print(f"{kind}: {short:,} and {long:,} bytes, ratio {long / short:.1f}")
+    assert long <= 5.5 * short

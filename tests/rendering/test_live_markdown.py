@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chat.rendering.blocks import html_of, parser, top_level
 from chat.rendering.markdown import LiveMarkdown, render_blocks
 from chat.rendering.patch import patch
 from tests.dom import Page
@@ -38,11 +39,11 @@ class Reader:
         for number in range(self.blocks, len(closed)):
             self._before_open(number, closed[number])
         current = live.open_html
-        step = patch(self.open, current) if self.blocks == len(closed) else None
-        if step is None:
+        steps = patch(self.open, current) if self.blocks == len(closed) else None
+        if steps is None:
             self.page.receive(f'<div id="o" hx-swap-oob="true">{current}</div>')
         else:
-            self.page.receive(step.fragment("o"))
+            self.page.receive("".join(step.fragment("o") for step in steps))
         self.blocks, self.open = len(closed), current
 
     def end(self, live: LiveMarkdown) -> None:
@@ -275,6 +276,101 @@ def test_a_table_shows_each_row_when_it_is_complete() -> None:
     live = LiveMarkdown()
     live.append("| a | b |\n|---|---|\n| 1 | 2 |\n| 3")
     assert live.open_html == render_blocks("| a | b |\n|---|---|\n| 1 | 2 |\n")[0]
+
+
+MARKS = "a b 1 2 . ( _ ` [ ] : * | < = - + ; ! ' \\ $ ** ]( ~~ && == <b> |-| &amp; \" foo bar 中文 ， é"
+LINES = [
+    " ",
+    "  ",
+    "    ",
+    "\n",
+    "\n\n",
+    "- ",
+    "1. ",
+    "> ",
+    "# ",
+    "[x] ",
+    ") ",
+    "]: /u",
+    "https://x.y/z",
+    "\t",
+    "\u3000",
+]
+PIECES = [*MARKS.split(" "), *LINES]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_words_put_behind_words_are_what_reading_them_gives(pieces: list[str]) -> None:
+    live = LiveMarkdown()
+    for number in range(len(pieces)):
+        live.append(pieces[number])
+        fresh = LiveMarkdown()
+        fresh.append("".join(pieces[: number + 1]))
+        assert (live.open_html, live.closed) == (fresh.open_html, fresh.closed)
+
+
+def test_words_behind_words_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = LiveMarkdown()
+    live.append("- **First:** some words")
+    assert live.open_html == "<ul>\n<li><strong>First:</strong> some words</li>\n</ul>"
+    monkeypatch.setattr(LiveMarkdown, "_close", None)
+    monkeypatch.setattr("chat.rendering.opened.parser", None)
+    live.append(" and more,  well-known ")
+    live.append("ones")
+    assert live.open_html == "<ul>\n<li><strong>First:</strong> some words and more,  well-known ones</li>\n</ul>"
+
+
+SENTENCES = "It was **late**, and `dark()`; see [here](https://a.example/b) or https://x.example/y too. 中文，**粗**。再 snake_case. "
+
+
+def test_a_long_paragraph_is_rendered_to_its_last_word() -> None:
+    live = LiveMarkdown()
+    text = ""
+    for number in range(1_500):
+        piece = SENTENCES[number * 7 % len(SENTENCES) :][:7]
+        text += piece
+        live.append(piece)
+        html = live.open_html
+        if number % 25 == 0:
+            assert plain(html) == opened_anew(text)
+    assert len(text) > 4 * 2_000
+
+
+@pytest.mark.parametrize("start", ["", "> ", "- ", "# ", "    ", "[a]: /b\n", "```\n", "$$\n", "1. - "])
+def test_what_begins_as_something_else_is_not_read_as_a_long_paragraph(start: str) -> None:
+    live = LiveMarkdown()
+    text = start
+    live.append(start)
+    for number in range(250):
+        piece = SENTENCES[number * 7 % len(SENTENCES) :][:7]
+        text += piece
+        live.append(piece)
+        assert plain(live.open_html) == plain(opened_anew(text))
+    assert 1_200 < len(text) < 2_000
+
+
+def plain(html: str) -> str:
+    """Without the elements that hold the sentences of an open paragraph apart."""
+    return html.replace("<span>", "").replace("</span>", "")
+
+
+def opened_anew(text: str) -> str:
+    """The open block as the parser reads it from its start."""
+    env: dict[str, object] = {"references": {}, "open": True}
+    return "".join(html_of(block, env) for block in top_level(parser.parse(text, env)))
+
+
+@pytest.mark.parametrize("mark", ["**", "`", "[", "$", "_", "\\("])
+def test_sentences_behind_a_mark_that_is_open_wait_for_the_one_that_closes_it(mark: str) -> None:
+    closing = {"[": "](https://a.example)", "\\(": "\\)"}.get(mark, mark)
+    text = f"Words. {mark}{'Some more words. ' * 60}end{closing} and on. "
+    live = LiveMarkdown()
+    for piece in text.split(" "):
+        live.append(f"{piece} ")
+        assert live.open_html
+    live.append("\n\n")
+    assert live.closed == list(render_blocks(text))
 
 
 # What it costs
