@@ -13,7 +13,7 @@ from urllib.parse import quote
 from asgiref.sync import sync_to_async
 from django.core.files import File
 from django.core.files.storage import Storage
-from django.db import close_old_connections
+from django.db import connections
 from django.db.models.fields.files import FieldFile
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.cache import get_conditional_response
@@ -38,7 +38,7 @@ async def serve(file: FieldFile, *, name: str, media_type: str, span: str = "") 
     wanted = part or range(size)
     opened = await sync_to_async(storage.open)(stored, "rb")
     # A reader on a slow line takes minutes: not with a connection to the database, of which there are few.
-    await sync_to_async(close_old_connections)()
+    await sync_to_async(_give_connection_back)()
     response = StreamingHttpResponse(
         _chunks(opened, wanted), content_type=media_type if shown else "application/octet-stream"
     )
@@ -72,6 +72,12 @@ def _protect(response: HttpResponseBase, media_type: str) -> None:
     sandbox = "" if media_type == "application/pdf" else "sandbox; "
     response.headers["Content-Security-Policy"] = f"{sandbox}default-src 'none'; style-src 'unsafe-inline'"
     response._csp_exempt = True  # type: ignore[attr-defined]
+
+
+def _give_connection_back() -> None:
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 def _part(span: str, size: int) -> range | None:
