@@ -8,12 +8,12 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatsite.settings")
 pages = get_asgi_application()  # Loads the apps: what is imported below needs them.
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 
 from chat.turns import lifecycle
 from chat.web.origin import OwnPagesOnly
 from chat.web.routing import websocket_urlpatterns
+from chat.web.signed_in import SignedIn
 
 
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:
@@ -35,7 +35,7 @@ routes = ProtocolTypeRouter(
     {
         "http": pages,
         # A socket carries no CSRF token; its Origin is the check, and comes before the session is read.
-        "websocket": OwnPagesOnly(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "websocket": OwnPagesOnly(SignedIn(URLRouter(websocket_urlpatterns))),
         "lifespan": lifespan,
     }
 )

@@ -1,7 +1,7 @@
 """The live state of the turns that run in this process, and the tabs that watch them.
 
 A tab is a position and at most one frame in flight: it gets what it lacks when it has acknowledged the
-last frame, and at most one frame each FRAME_SECONDS. A slow tab gets fewer, larger frames, and memory
+last frame, and at most one frame each FRAME_SECONDS, or less often where many watch. A slow tab gets fewer, larger frames, and memory
 does not grow with its slowness. All of it lives on one event loop, without locks.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from chat.rendering.live import LiveResponse, Seen
@@ -18,6 +17,8 @@ from chat.responses.events import Event
 
 FRAME_SECONDS = 0.045
 HIDDEN_FRAME_SECONDS = 2.0  # for a page that is in the background
+# That one process serves at that pace: where more watch at once, their frames come less often and bring more.
+TABS_AT_FULL_PACE = 90
 
 # What may wait for a tab that acknowledges nothing. A page asks for what it shows, once; this is far more.
 WAITING_CHARACTERS = 4_000_000
@@ -75,6 +76,10 @@ class Position:
         return f'<div hx-swap-oob="beforeend:#t{self.live.pk}-answer">{response.html()}</div>'
 
 
+_watching: set[Tab] = set()
+"""The tabs of this process that get frames of a running turn."""
+
+
 class Gone(Exception):
     """The socket closed under a frame."""
 
@@ -93,16 +98,18 @@ class Tab:
         self._once: list[str] = []
         self._waiting = 0
         self._is_hidden = False
-        self._woken = asyncio.Event()
-        self._shown = asyncio.Event()
-        self._acknowledged = asyncio.Event()
+        self._is_woken = False
         self._sent = 0
         self._acked = 0
+        self._sent_at = float("-inf")
+        self._rests: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, live: LiveTurn) -> None:
         """Begin with one snapshot, then only what is newer. Watching again sends the snapshot again."""
         self._positions[live.pk] = Position(live)
         live.tabs.add(self)
+        _watching.add(self)
         self.wake()
 
     def look(self, conversation_id: str) -> None:
@@ -118,8 +125,7 @@ class Tab:
     def hide(self, is_hidden: bool) -> None:
         """The page is in the background: nobody sees each word there. When it is back, it gets all at once."""
         self._is_hidden = is_hidden
-        if not is_hidden:
-            self._shown.set()
+        self._go_on()
 
     def push(self, html: str) -> None:
         """Send fragments once: a title, a new turn, a notice. For rare things only.
@@ -132,7 +138,6 @@ class Tab:
         self._once.append(html)
         if self._is_behind():
             self._once.clear()
-            self._acknowledged.set()
         self.wake()
 
     def _refuse_to_fall_behind(self) -> None:
@@ -147,10 +152,11 @@ class Tab:
         """The browser has dealt with the first `count` frames."""
         if self._acked < count <= self._sent:
             self._acked = count
-            self._acknowledged.set()
+            self._go_on()
 
     def wake(self) -> None:
-        self._woken.set()
+        self._is_woken = True
+        self._go_on()
 
     def leave(self) -> None:
         for position in list(self._positions.values()):
@@ -158,37 +164,73 @@ class Tab:
 
     async def run(self) -> None:
         """Send frames until cancelled, or until the browser is gone. Raises Behind."""
-        while True:
-            await self._woken.wait()
-            self._woken.clear()
-            self._refuse_to_fall_behind()
-            frame = self._frame()
-            if not frame:
-                continue
-            began = time.monotonic()
-            self._sent += 1
-            try:
-                await self._send(frame)
-            except Gone:
-                self.leave()
-                return
-            while self._acked < self._sent:
+        try:
+            while True:
+                await self._until_due()
+                self._is_woken = False
                 self._refuse_to_fall_behind()
-                self._acknowledged.clear()
-                await self._acknowledged.wait()
-            await asyncio.sleep(max(0.0, began + self._frame_seconds - time.monotonic()))
-            if self._is_hidden:
-                await self._until_shown(began + HIDDEN_FRAME_SECONDS - time.monotonic())
+                frame = self._frame()
+                if not frame:
+                    continue
+                self._sent += 1
+                self._sent_at = time.monotonic()
+                await self._send(frame)
+        except Gone:
+            self.leave()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
 
-    async def _until_shown(self, seconds: float) -> None:
-        self._shown.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._shown.wait()
+    async def _until_due(self) -> None:
+        """Sleep until there is something to send, the last frame is acknowledged, and its time is over.
+
+        All three wake `run` once, together: with hundreds of tabs the wake-ups are what costs.
+        """
+        while not self._is_due():
+            self._rests = asyncio.get_running_loop().create_future()
+            try:
+                await self._rests
+            finally:
+                self._rests = None
+
+    def _go_on(self) -> None:
+        if self._rests is not None and not self._rests.done() and self._is_due():
+            self._rests.set_result(None)
+
+    def _is_due(self) -> bool:
+        if self._is_behind():
+            return True
+        if not self._is_woken or self._acked < self._sent:
+            return False
+        left = self._sent_at + self._spacing() - time.monotonic()
+        if left <= 0:
+            return True
+        self._look_again_in(left)
+        return False
+
+    def _spacing(self) -> float:
+        """Seconds between two frames."""
+        if self._is_hidden:
+            return HIDDEN_FRAME_SECONDS
+        return self._frame_seconds * max(1.0, len(_watching) / TABS_AT_FULL_PACE)
+
+    def _look_again_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None
+        self._go_on()
 
     def _drop(self, position: Position) -> None:
         position.live.tabs.discard(self)
         del self._positions[position.live.pk]
+        if not self._positions:
+            _watching.discard(self)
 
     def _frame(self) -> str:
         found = self._once

@@ -60,8 +60,15 @@ class TabSocket(AsyncWebsocketConsumer):
         self.sender.add_done_callback(self._sender_ended)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def heard() -> Any:
+            # Twenty times a second a page acknowledges a frame. What has to be awaited for a message costs
+            # Channels two tasks and a hop through its one database thread; this costs neither.
+            while self._is_acknowledgement(message := await receive()):
+                pass
+            return message
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, heard, send)
         finally:
             # A server that ends, or finds the socket too slow to close, cancels it without `disconnect`.
             self._let_go()
@@ -81,7 +88,7 @@ class TabSocket(AsyncWebsocketConsumer):
 
     async def _send_frame(self, html: str) -> None:
         try:
-            await self.send(html)
+            await self.base_send({"type": "websocket.send", "text": html})
         except (RuntimeError, OSError) as closed:
             # What daphne and uvicorn raise between the browser's leaving and `disconnect`.
             raise Gone from closed
@@ -93,18 +100,17 @@ class TabSocket(AsyncWebsocketConsumer):
         logger.error("a tab's frames broke off", exc_info=fault)
         self.closing = asyncio.get_running_loop().create_task(self.close(BROKEN))
 
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        # Channels looks after database connections before each message, with a hop through its one
-        # database thread. An acknowledgement touches no database, and there are twenty a second.
-        if message["type"] == "websocket.receive" and hasattr(self, "tab"):
-            await self.receive(message.get("text"))
-        else:
-            await super().dispatch(message)
+    def _is_acknowledgement(self, message: dict[str, Any]) -> bool:
+        if message["type"] != "websocket.receive" or not hasattr(self, "tab"):
+            return False
+        match _message(message.get("text")):
+            case {"type": "ack", "n": int(count)}:
+                self.tab.acknowledge(count)
+                return True
+        return False
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         match _message(text_data):
-            case {"type": "ack", "n": int(count)}:
-                self.tab.acknowledge(count)
             case {"type": "hidden", "is": bool(is_hidden)}:
                 self.tab.hide(is_hidden)
             case {"type": "watch", "turn": int(pk)}:
@@ -198,7 +204,7 @@ class TabSocket(AsyncWebsocketConsumer):
         if time.monotonic() - self.checked_at < SESSION_CHECK_SECONDS:
             return True
         self.checked_at = time.monotonic()
-        if await database_sync_to_async(_session_is_valid)(self.scope["session"].session_key, self.user):
+        if await database_sync_to_async(_session_is_valid)(self.scope["session_key"], self.user):
             return True
         await self.close(SIGNED_OUT)
         return False

@@ -252,8 +252,9 @@ class TestRunningElsewhere:
         tab = await open_tab(alice_client, page=shown(running))
         for _ in range(3):
             await tab.say(type="watch", turn=running.pk)
-        await tab.frame()
-        await tab.has_heard()
+        await tab.say(type="watch", turn=999_999)
+        while "not there any more" not in await tab.frame():
+            pass
         (turn,) = mirror.mirrors._mirrors.values()
         assert len(turn.live.tabs) == len(self.followers()) == 1
 
