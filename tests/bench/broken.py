@@ -52,7 +52,29 @@ class Busy(relay.Relay):
         await super().send(text_data)
 
 
-HOW: dict[str, Any] = {"losing": Losing, "twisting": Twisting, "late": Late, "busy": Busy}
+class Greedy(relay.Relay):
+    """Keeps a megabyte for each socket."""
+
+    async def connect(self) -> None:
+        self.kept = b"kept" * 250_000
+        await super().connect()
+
+
+class Fat(relay.Relay):
+    """Sends ten kilobytes for each word."""
+
+    async def send(self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool = False) -> None:
+        await super().send(f"{text_data}{' ' * 10_000}")
+
+
+HOW: dict[str, Any] = {
+    "losing": Losing,
+    "twisting": Twisting,
+    "late": Late,
+    "busy": Busy,
+    "greedy": Greedy,
+    "fat": Fat,
+}
 
 if __name__ == "__main__":
     relay.main(HOW[sys.argv[2]])

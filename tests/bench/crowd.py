@@ -57,6 +57,7 @@ class Seen:
     """What came of one answer, and when."""
 
     order: Order
+    is_elsewhere: bool = False
     began: int = 0
     next: int = 0
     has_gap: bool = False
@@ -88,6 +89,8 @@ class Seen:
 class Person:
     """Somebody who asks. What arrives is taken down in the `Seen` of the newest question."""
 
+    is_elsewhere = False  # the socket is at another process than the one that is asked
+
     def __init__(self) -> None:
         self.socket: Socket | None = None
         self._seen: Seen | None = None
@@ -114,14 +117,21 @@ class Person:
 
 
 class AtThePage(Person):
-    """A person at a page of the product. `socket_port` is another one where their socket ends up at another process."""
+    """A person at a page of the product. `socket_port` is another one where their socket ends up at another process.
 
-    def __init__(self, http: aiohttp.ClientSession, cookie: str, port: int, socket_port: int) -> None:
+    Who is `idle` opens the socket of a page that is there already, and asks nothing.
+    """
+
+    def __init__(
+        self, http: aiohttp.ClientSession, cookie: str, port: int, socket_port: int = 0, idle: bool = False
+    ) -> None:
         super().__init__()
         self._http = http
         self._cookies = {"sessionid": cookie}
         self._address = f"http://127.0.0.1:{port}"
-        self._socket_port = socket_port
+        self._socket_port = socket_port or port
+        self._is_idle = idle
+        self.is_elsewhere = self._socket_port != port
         self._form: dict[str, str] = {}
         self._action = "/ask/"
         self._frames = 0
@@ -132,15 +142,23 @@ class AtThePage(Person):
 
     async def open(self, buffer_bytes: int) -> None:
         """Load the page of a new chat, and open its socket."""
+        if not self._is_idle:
+            await self._load()
+        self.socket = await open_socket(
+            self._socket_port,
+            f"/ws/?tab={self._form.get('tab', '')}",
+            self._headers,
+            self._frame,
+            buffer_bytes=buffer_bytes,
+        )
+        self._say(type="look", conversation="")
+
+    async def _load(self) -> None:
         async with self._http.get(f"{self._address}/", headers=self._headers, allow_redirects=False) as page:
             assert page.status == 200, f"the page came with {page.status}"
             html = await page.text()
             self._cookies.update({name: morsel.value for name, morsel in page.cookies.items()})
         self._read_form(html)
-        self.socket = await open_socket(
-            self._socket_port, f"/ws/?tab={self._form['tab']}", self._headers, self._frame, buffer_bytes=buffer_bytes
-        )
-        self._say(type="look", conversation="")
 
     async def ask(self, seen: Seen) -> None:
         self._seen = seen
@@ -262,17 +280,19 @@ class Meter:
 
 @dataclass
 class Outcome:
-    """What a run came to. Times in milliseconds; the settled ones are of the time when all answers were coming.
+    """What a run came to. The delays are from a word's sending to its arrival, in milliseconds.
 
-    `first_ms` is from the sent form to the first word, `span_ms` from the first word sent to the last one seen.
+    Those `elsewhere` are of people whose socket is at another process than the one that they asked. `first_ms` is from
+    the sent form to the first word, `span_ms` from the first word sent to the last one seen. CPU time is counted while
+    all answers are coming.
     """
 
     complete: int
     turns: dict[int, int]
     p50_ms: float
     p99_ms: float
-    settled_p50_ms: float
-    settled_p99_ms: float
+    elsewhere_p50_ms: float
+    elsewhere_p99_ms: float
     first_ms: list[float]
     span_ms: list[float]
     cpu_us_per_delta: float
@@ -304,8 +324,8 @@ class Crowd:
 
     def _person(self, **where: Any) -> Person:
         match where:
-            case {"cookie": cookie, "port": port, **rest}:
-                return AtThePage(self._pages, cookie, port, rest.get("socket_port", port))
+            case {"cookie": _}:
+                return AtThePage(self._pages, **where)
             case {"port": port}:
                 return AtTheRelay(port)
             case {"url": url}:
@@ -331,7 +351,7 @@ class Crowd:
         seens = []
         for question in questions:
             self._times.forget(question.order.number, question.order.words)
-            seens.append(Seen(question.order))
+            seens.append(Seen(question.order, self._groups[group][question.person].is_elsewhere))
         members = self._groups[group]
         latest = max(question.at + question.order.seconds for question in questions) + sum(hold)
         besides = [_hold(members, *hold)] if hold else []
@@ -357,22 +377,23 @@ class Crowd:
         start = max((seen.arrived[0] for seen in begun), default=0)
         end = min((sent[seen.order.number][len(seen.arrived) - 1] for seen in begun), default=0)
         used, start, end = meter.cpu_between(start, end)
-        delays, settled = [], []
+        delays, elsewhere, settled = [], [], 0
         for seen in begun:
             for at, arrived in zip(sent[seen.order.number], seen.arrived, strict=False):
                 delays.append((arrived - at) / 1e6)
-                if start <= at < end:
-                    settled.append((arrived - at) / 1e6)
+                settled += start <= at < end
+            if seen.is_elsewhere:
+                elsewhere += delays[-len(seen.arrived) :]
         return Outcome(
             complete=sum(seen.is_complete for seen in seens),
             turns={seen.turn: seen.order.words for seen in seens if seen.turn},
             p50_ms=percentile(delays, 50),
             p99_ms=percentile(delays, 99),
-            settled_p50_ms=percentile(settled, 50),
-            settled_p99_ms=percentile(settled, 99),
+            elsewhere_p50_ms=percentile(elsewhere, 50),
+            elsewhere_p99_ms=percentile(elsewhere, 99),
             first_ms=[(seen.arrived[0] - seen.began) / 1e6 for seen in begun],
             span_ms=[(seen.arrived[-1] - sent[seen.order.number][0]) / 1e6 for seen in begun],
-            cpu_us_per_delta=used / len(settled) * 1e6 if settled else math.inf,
+            cpu_us_per_delta=used / settled * 1e6 if settled else math.inf,
             most_bytes=meter.most_bytes(),
             problems=[_problem(seen) for seen in seens if not seen.is_complete][:5],
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from . import paced, streams
+from . import idle, limit, paced, slow, streams, two
 from .figures import Figure
 
 GROUPS: dict[str, Callable[[], Sequence[Figure]]] = {
@@ -12,4 +12,8 @@ GROUPS: dict[str, Callable[[], Sequence[Figure]]] = {
     "one": streams.measure_one,  # from the question to the first word at the page
     "flood": streams.measure_flood,  # an answer that comes flat out
     "many": streams.measure_many,  # two hundred answers at once
+    "two": two.measure,  # the same on two processes with PostgreSQL and Redis
+    "idle": idle.measure,  # the memory of two thousand open pages
+    "slow": slow.measure,  # the memory that a stopped browser costs
+    "limit": limit.measure,  # how many answers one process carries
 }

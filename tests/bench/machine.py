@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
+FILES = 8_192
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -40,6 +42,14 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def allow_many_sockets() -> None:
+    """For the processes that are started from now on: some systems allow no more than 1,024 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def description() -> str:

@@ -22,7 +22,7 @@ import tests.settings  # noqa: F401  What the shell says about the product is no
 from tests.house.serving import ROOT, Server
 
 from .crowd import HOST, PAGE_HEADERS, Asked, Outcome
-from .machine import pin_load, pin_server
+from .machine import allow_many_sockets, pin_load, pin_server
 
 LOCKED = "database is locked"
 
@@ -143,8 +143,8 @@ class Stage:
         self._crowd = crowd
 
     @contextmanager
-    def product(self, **variables: str) -> Iterator[Product]:
-        product = Product(self.folder / "data", self.provider_url, **variables)
+    def product(self, *, pinned: bool = True, **variables: str) -> Iterator[Product]:
+        product = Product(self.folder / "data", self.provider_url, pinned=pinned, **variables)
         try:
             yield product
         finally:
@@ -182,6 +182,7 @@ def people_at(relay: Child, count: int) -> list[dict[str, Any]]:
 
 @contextmanager
 def stage() -> Iterator[Stage]:
+    allow_many_sockets()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="responses-chat-bench-")))
         times = str(folder / "times")

@@ -54,7 +54,7 @@ def measure_one(rounds: int = ROUNDS, questions: int = QUESTIONS) -> Sequence[Fi
                 for _ in range(questions):
                     for kind, group in groups.items():
                         outcome = ours.run(group, [Asked(Order(0, 3, 50, after), 0)])
-                        _tell("one", outcome)
+                        tell("one", outcome)
                         first[kind] += outcome.first_ms
                 bare[after].append(percentile(first["bare"], 50))
                 added[after].append(percentile(first["page"], 50) - bare[after][-1])
@@ -82,10 +82,10 @@ def measure_flood(rounds: int = FLOOD_ROUNDS, words: int = FLOOD_WORDS) -> Seque
         for _ in range(rounds):
             for kind, group in groups.items():
                 outcome = ours.run(group, [Asked(Order(0, words, 0, THINKING_SECONDS), 0)])
-                _tell("flood", outcome)
+                tell("flood", outcome)
                 rates[kind].append(words / outcome.span_ms[0] * 1000 if outcome.complete else 0.0)
                 if kind == "page":
-                    complete += _kept(product, outcome)
+                    complete += kept(product, outcome)
     return [
         Figure(
             "deltas_per_s",
@@ -115,8 +115,8 @@ def measure_many(rounds: int = ROUNDS, streams: int = STREAMS, seconds: float = 
                 for kind, asked in (("rush", rush(streams, seconds)), ("steady", steady(streams, seconds))):
                     outcome = ours.run(group, asked, product.pid)
                     runs[kind].append(outcome)
-                    complete.append(_kept(product, outcome))
-                    _tell(f"many ({kind})", outcome)
+                    complete.append(kept(product, outcome))
+                    tell(f"many ({kind})", outcome)
             with ours.people(people_at(relay, streams)) as group:
                 runs["relay"].append(ours.run(group, rush(streams, seconds), relay.pid))
         locked = product.locked
@@ -173,11 +173,11 @@ def steady(streams: int, seconds: float) -> list[Asked]:
     return [Asked(Order(number, words, PER_SECOND, None), number) for number in range(streams)]
 
 
-def _kept(product: Product, outcome: Outcome) -> int:
+def kept(product: Product, outcome: Outcome) -> int:
     """How many answers came whole, and are in the database whole."""
     return min(outcome.complete, product.whole(outcome.turns))
 
 
-def _tell(group: str, outcome: Outcome) -> None:
+def tell(group: str, outcome: Outcome) -> None:
     for problem in outcome.problems:
         print(f"{group}: {problem}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The promises about streams: that the figures follow from what happened, and that what is broken shows.
+"""The promises about streams and pages: that the figures follow from what happened, and that what is broken shows.
 
 The loads are tiny. What the product promises is measured by `make bench`; here it is measured that it can be.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from tests.bench import idle, limit, slow, two
 from tests.bench.answers import Order
 from tests.bench.crowd import Asked, Outcome
 from tests.bench.figures import broken, percentile
@@ -23,8 +24,8 @@ GOOD = Outcome(
     turns={},
     p50_ms=10,
     p99_ms=60,
-    settled_p50_ms=10,
-    settled_p99_ms=60,
+    elsewhere_p50_ms=10,
+    elsewhere_p99_ms=60,
     first_ms=[300.0] * 190 + [900.0] * 10,
     span_ms=[],
     cpu_us_per_delta=140,
@@ -60,6 +61,26 @@ def test_all_promises_of_many_streams_can_be_kept() -> None:
 )
 def test_each_promise_of_many_streams_can_break(changes: dict[str, Any], figure: str) -> None:
     assert found(**changes) == [f"many.{figure}"]
+
+
+def test_each_promise_of_two_processes_can_break() -> None:
+    assert broken({"two": two.figures([GOOD, GOOD, GOOD], [200, 200, 200], 200)}) == []
+    assert broken({"two": two.figures([GOOD], [200, 199], 200)}) == ["two.complete"]
+    late = replace(GOOD, elsewhere_p99_ms=501)
+    assert broken({"two": two.figures([GOOD, late, late], [200], 200)}) == ["two.p99_ms"]
+    assert broken({"two": two.figures([GOOD, GOOD, late], [200], 200)}) == []
+
+
+@pytest.mark.parametrize("most", range(12))
+def test_the_limit_is_the_largest_number_that_holds(most: int) -> None:
+    asked: list[int] = []
+
+    def holds(streams: int) -> bool:
+        asked.append(streams)
+        return streams <= most * 50
+
+    assert limit.largest(holds, 50, 550) == most * 50
+    assert len(asked) <= 4, "each answer takes a while"
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
@@ -103,6 +124,46 @@ def test_what_the_product_does_is_seen(ours: Stage, product: Product) -> None:
 def test_who_signs_in_by_a_link_asks_like_everybody(ours: Stage, product: Product) -> None:
     with ours.people([product.sign_in("alice")]) as group:
         assert ours.run(group, [Asked(Order(0, 40, 0), 0)]).complete == 1
+
+
+@pytest.mark.quiet
+def test_what_is_open_and_what_is_stopped_costs_little(ours: Stage, product: Product) -> None:
+    person = product.people(1)
+    kb, _ = idle.open_tabs(ours, product.pid, [{**person[0], "idle": True}] * 60, 0)
+    assert kb < idle.KB_PER_SOCKET
+    growth, outcome = slow.grown(ours, person, product.pid, 1500, (0.1, 1.5))
+    assert growth < slow.GROWTH_MB
+    assert outcome.complete == 1
+
+
+@pytest.mark.quiet
+def test_what_is_kept_for_open_and_stopped_pages_shows(ours: Stage) -> None:
+    with ours.relay("greedy", module="broken") as relay:
+        kb, _ = idle.open_tabs(ours, relay.pid, people_at(relay, 60), 0)
+        assert kb > idle.KB_PER_SOCKET
+    with ours.relay("fat", module="broken") as relay:
+        growth, outcome = slow.grown(ours, people_at(relay, 1), relay.pid, 1500, (0.1, 1.5))
+        assert growth > slow.GROWTH_MB
+        assert outcome.complete == 1, "and all of it comes in the end"
+
+
+@pytest.mark.quiet
+def test_a_process_carries_what_comes_in_time_and_no_more(ours: Stage, product: Product) -> None:
+    assert limit.carries(ours, product.people(2), product.pid, 0.5)
+    with ours.relay("late", module="broken") as late:
+        assert not limit.carries(ours, people_at(late, 2), late.pid, 0.5)
+
+
+@dataclass
+class Process:
+    port: int
+
+
+def test_a_third_of_the_tabs_watches_where_nobody_asked() -> None:
+    people = two.spread([{}] * 12, Process(1), Process(2))
+    assert [person["port"] for person in people] == [1, 2] * 6
+    elsewhere = [person for person in people if person["port"] != person["socket_port"]]
+    assert sorted(person["port"] for person in elsewhere) == [1, 1, 2, 2]
 
 
 def test_without_us_in_between_a_word_takes_less(ours: Stage) -> None:
