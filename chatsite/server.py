@@ -53,6 +53,9 @@ class BoundedRequest(WebRequest):
             super().handleContentChunk(data)
 
     def process(self) -> None:
+        if self.server.is_ending:
+            self.is_refused = True
+            self.channel.loseConnection()  # as of a server that has gone: a proxy asks another one
         if not self.is_refused:
             super().process()
 
@@ -103,6 +106,8 @@ class ChatServer(Server):
         self.endpoints: list[str] = []
         self.listener = listener
         self.on_ready = on_ready
+        self.is_ending = False
+        lifecycle.before_end.append(self.end_requests)
 
     def run(self) -> None:
         super().run()
@@ -139,11 +144,15 @@ class ChatServer(Server):
         """
         return defer.Deferred.fromFuture(asyncio.ensure_future(self.end_applications()))
 
+    async def end_requests(self) -> None:
+        """Take no more of them, and let those that are there come to their end."""
+        self.is_ending = True
+        if requests := self.running(WebRequest):
+            await asyncio.wait(requests, timeout=REQUEST_SECONDS)
+
     async def end_applications(self) -> None:
         asyncio.get_running_loop().set_exception_handler(pass_over_who_left)
-        requests = self.running(WebRequest)
-        if requests:
-            await asyncio.wait(requests, timeout=REQUEST_SECONDS)
+        await self.end_requests()
         running = self.running()
         for task in running:
             task.cancel()

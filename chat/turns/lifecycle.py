@@ -25,6 +25,9 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 _background: dict[str, asyncio.Task[None]] = {}
 
+before_end: list[Work] = []
+"""What the server brings to its end first: a request may still start a run, which would find everything closed."""
+
 
 def begin() -> None:
     """Start writer and sweep on the running loop, once; again, should one have broken off."""
@@ -47,6 +50,13 @@ def _keep_up(name: str, work: Work) -> None:
 def _ended(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (fault := task.exception()) is not None:
         logger.error("the %s broke off; it begins again with the next request", task.get_name(), exc_info=fault)
+
+
+async def finish() -> None:
+    """The end of a process that serves requests."""
+    for work in before_end:
+        await work()
+    await end()
 
 
 async def end() -> None:
@@ -79,13 +89,13 @@ async def _end(name: str) -> None:
 
 
 def install() -> None:
-    """Run `end` before daphne's reactor shuts down. Does nothing under another server."""
+    """Run `finish` before daphne's reactor shuts down. Does nothing under another server."""
     if "twisted.internet.reactor" not in sys.modules:
         return
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred
 
-    def finish() -> Deferred[None]:
-        return Deferred.fromFuture(asyncio.ensure_future(end()))
+    def last() -> Deferred[None]:
+        return Deferred.fromFuture(asyncio.ensure_future(finish()))
 
-    reactor.addSystemEventTrigger("before", "shutdown", finish)
+    reactor.addSystemEventTrigger("before", "shutdown", last)

@@ -41,3 +41,20 @@ async def test_what_broke_off_in_the_background_begins_again(
     assert await asyncio.wait_for(begun.get(), 5) == "writer"
     assert begun.empty()
     await lifecycle.end()
+
+
+async def test_the_end_waits_for_the_requests_that_may_still_start_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    async def requests() -> None:
+        await asyncio.sleep(0)
+        order.append("requests")
+
+    async def stop_all() -> None:
+        order.append("runs")
+
+    monkeypatch.setattr(lifecycle, "before_end", [requests])
+    monkeypatch.setattr(run, "stop_all", stop_all)
+    lifecycle.begin()
+    await lifecycle.finish()
+    assert order == ["requests", "runs"]
