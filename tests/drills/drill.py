@@ -1,4 +1,4 @@
-"""The loop of the drill: a load, a random moment, a kill; and at the end the verdict.
+"""The loop of the drill: a load, a random moment, a kill; and at the end the three accounts.
 
 The dice are seeded, so that a drill that found something can be repeated with the same habits and moments; the rest is
 up to the machine.
@@ -11,19 +11,24 @@ import random
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from tests.drills.people import Drama, Person
-from tests.drills.product import DATABASE, SERVE, Product, read_rows
+from tests.drills.product import SERVE, Product
+from tests.drills.proxy import round_robin
+from tests.drills.store import PostgreSQL, SQLite, Store
 from tests.drills.upstream import serving
 from tests.drills.verdict import SETTLE_SECONDS, TERMINAL, Death, Record
 
 NAMES = ("alice", "bob", "charlie", "rita")
 TABS_EACH = 3
-MODELS = ("steady", "lasting")
+BACKGROUND = "background"
+KEPT_MODELS = ("steady", "lasting", BACKGROUND)
+STATELESS_MODEL = "stateless"
 STARTING_SECONDS = 1.6  # a kill may fall anywhere in a start
 POLL_SECONDS = 0.5
 
@@ -41,17 +46,53 @@ class Plan:
     settle_seconds: float = SETTLE_SECONDS
     tabs_seconds: float = 8.0  # for the tabs to be told, when all is stored
     command: Sequence[str] = SERVE
+    # Two processes on these, instead of one on SQLite.
+    database_url: str = ""
+    redis_url: str = ""
+
+
+@dataclass
+class Site:
+    """What is under test: one process, or several that share everything; and the address where people find it."""
+
+    products: Sequence[Product]
+    store: Store
+    url: str
+
+    @property
+    def output(self) -> str:
+        return "".join(product.output for product in self.products)
+
+    @property
+    def last_start(self) -> float:
+        return max(product.began for product in self.products)
 
 
 async def drill(plan: Plan, data_dir: Path) -> Record:
     """Run the drill on this data folder, which may be empty."""
     with serving() as port:
-        product = Product(data_dir, plan.command, **provider_variables(port))
-        await product.launch()
+        products = _products(plan, data_dir, port)
         try:
-            return await _drill(plan, product, port)
+            for product in products:
+                await product.launch()
+                await product.ready()
+            async with AsyncExitStack() as stack:
+                url = products[0].url
+                if len(products) > 1:
+                    url = await stack.enter_async_context(round_robin([product.address for product in products]))
+                store = PostgreSQL(plan.database_url) if plan.database_url else SQLite(data_dir)
+                return await _drill(plan, Site(products, store, url), port)
         finally:
-            await product.end(signal.SIGKILL)
+            for product in products:
+                await product.end(signal.SIGKILL)
+
+
+def _products(plan: Plan, data_dir: Path, port: int) -> list[Product]:
+    variables = provider_variables(port)
+    if not plan.database_url:
+        return [Product(data_dir, plan.command, **variables)]
+    shared = {**variables, "DATABASE_URL": plan.database_url, "REDIS_URL": plan.redis_url}
+    return [Product(data_dir, plan.command, **shared) for _ in range(2)]
 
 
 def provider_variables(port: int) -> dict[str, str]:
@@ -60,37 +101,32 @@ def provider_variables(port: int) -> dict[str, str]:
     return {
         "OPENAI_BASE_URL": f"{url}/kept/v1/",
         "OPENAI_API_KEY": "sk-drill",
-        "OPENAI_MODELS": ",".join(MODELS),
+        "OPENAI_MODELS": ",".join(KEPT_MODELS),
         "RESPONSES_BASE_URL": f"{url}/stateless/v1/",
         "RESPONSES_DIALECT": "generic",
-        "RESPONSES_MODELS": "stateless",
+        "RESPONSES_MODELS": STATELESS_MODEL,
     }
 
 
-async def _drill(plan: Plan, product: Product, port: int) -> Record:
+async def _drill(plan: Plan, site: Site, port: int) -> Record:
     dice = random.Random(plan.seed)
-    await product.ready()
-    people = [Person(name, product, random.Random(dice.random()), [*MODELS, "stateless"]) for name in NAMES]
-    for person, link in zip(people, await asyncio.to_thread(product.signin_links, NAMES), strict=True):
+    models = [*KEPT_MODELS, STATELESS_MODEL]
+    people = [Person(name, site.url, random.Random(dice.random()), models) for name in NAMES]
+    for person, link in zip(people, await asyncio.to_thread(site.products[0].signin_links, NAMES), strict=True):
         await person.sign_in(link)
-    drama = Drama(product, people, product.deployments(), random.Random(dice.random()))
+    site.store.work_in_background(BACKGROUND)
+    drama = Drama(site.url, people, site.store.deployments(), random.Random(dice.random()))
     tabs = list(drama.tabs(TABS_EACH))
-    deaths: list[Death] = []
-    began = time.monotonic()
-    while sum(death.how == signal.SIGKILL for death in deaths) < plan.kills:
-        deaths.append(await _life_and_death(plan, product, dice, began))
-        began = time.monotonic()
-        await product.launch()
-    await product.ready()
+    deaths = await _killed_again_and_again(plan, site, dice)
     await asyncio.sleep(plan.longest_life / 2)
     drama.is_over = True
-    settled = await _settled(product, began + plan.settle_seconds)
+    settled = await _settled(site, site.last_start + plan.settle_seconds)
     done, waiting = await asyncio.wait(tabs, timeout=plan.tabs_seconds)
     for tab in waiting:
         tab.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     faults = [f"{tab.get_name()}: {fault!r}" for tab in done if (fault := tab.exception())]
-    deaths.append(await _end(product, began))
+    deaths += [await _end(site, product, signal.SIGTERM) for product in site.products]
     async with httpx.AsyncClient() as http:
         accounts = (await http.get(f"http://127.0.0.1:{port}/account")).json()
     for person in people:
@@ -98,38 +134,46 @@ async def _drill(plan: Plan, product: Product, port: int) -> Record:
     return Record(
         questions=drama.questions,
         deaths=deaths,
-        rows=product.rows(),
+        rows=site.store.left(),
         accounts={account["marker"]: account for account in accounts},
-        output=product.output,
+        output=site.output,
         strange=[*drama.strange, *faults],
         tabs_left_waiting=[f"{tab.get_name()} still waits for an end" for tab in waiting],
-        settled_seconds=settled - began,
+        settled_seconds=settled - site.last_start,
     )
 
 
-async def _life_and_death(plan: Plan, product: Product, dice: random.Random, began: float) -> Death:
-    if dice.random() < plan.while_starting and product.starts > 1:
-        await asyncio.sleep(dice.uniform(0, STARTING_SECONDS))
-    else:
+async def _killed_again_and_again(plan: Plan, site: Site, dice: random.Random) -> list[Death]:
+    deaths: list[Death] = []
+    while sum(death.how == signal.SIGKILL for death in deaths) < plan.kills:
+        product = dice.choice(site.products)
+        if deaths and dice.random() < plan.while_starting:
+            await asyncio.sleep(dice.uniform(0, STARTING_SECONDS))
+        else:
+            await product.ready()
+            await asyncio.sleep(dice.uniform(plan.shortest_life, plan.longest_life))
+        how = signal.SIGTERM if dice.random() < plan.shutdowns else signal.SIGKILL
+        deaths.append(await _end(site, product, how))
+        await product.launch()
+    for product in site.products:
         await product.ready()
-        await asyncio.sleep(dice.uniform(plan.shortest_life, plan.longest_life))
-    how = signal.SIGTERM if dice.random() < plan.shutdowns else signal.SIGKILL
-    return await _end(product, began, how)
+    return deaths
 
 
-async def _end(product: Product, began: float, how: signal.Signals = signal.SIGTERM) -> Death:
+async def _end(site: Site, product: Product, how: signal.Signals) -> Death:
     served, at = product.serves, time.monotonic()
     code = await product.end(how)
     if how == signal.SIGTERM:
         # Until its end it goes on to show, and has to store that, too.
         at = time.monotonic()
-    return Death(began, at, how, served, product.rows(), code)
+    await asyncio.sleep(site.store.telling_seconds)
+    return Death(product.began, at, how, served, site.store.left(), code)
 
 
-async def _settled(product: Product, deadline: float) -> float:
+async def _settled(site: Site, deadline: float) -> float:
     """When the last run had its end; or the deadline."""
     while time.monotonic() < deadline:
-        rows = await asyncio.to_thread(read_rows, product.data_dir / DATABASE)
+        rows = await asyncio.to_thread(site.store.rows)
         if all(row.status in TERMINAL for row in rows):
             return time.monotonic()
         await asyncio.sleep(POLL_SECONDS)

@@ -14,14 +14,13 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
-
-from tests.drills.product import Product
 
 AWAY_SECONDS = 0.15  # between two attempts to reach a server that is not there
 HIDDEN = re.compile(r'name="(csrfmiddlewaretoken|tab|key)" value="([^"]*)"')
@@ -66,18 +65,19 @@ class Habits:
 class Person:
     """A session and the tabs in it."""
 
-    def __init__(self, name: str, product: Product, dice: random.Random, models: list[str]) -> None:
+    def __init__(self, name: str, url: str, dice: random.Random, models: Sequence[str]) -> None:
         self.name = name
-        self.product = product
+        self.url = url
         self.dice = dice
         self.models = models
         self.http = httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_keepalive_connections=None))
         self.habits = Habits()
 
     async def sign_in(self, link: str) -> None:
+        link = self.url + urlsplit(link).path  # it names the process that made it
         page = await self.http.get(link)
         token = dict(HIDDEN.findall(page.text))["csrfmiddlewaretoken"]
-        done = await self.http.post(link, data={"csrfmiddlewaretoken": token}, headers={"Origin": self.product.url})
+        done = await self.http.post(link, data={"csrfmiddlewaretoken": token}, headers={"Origin": self.url})
         assert done.status_code == 302, done.text
 
     @property
@@ -99,10 +99,8 @@ class Form:
 class Drama:
     """The load: all questions of a drill, and the tabs that are open. `is_over` ends the asking, not the watching."""
 
-    def __init__(
-        self, product: Product, people: list[Person], deployments: dict[str, int], dice: random.Random
-    ) -> None:
-        self.product = product
+    def __init__(self, url: str, people: Sequence[Person], deployments: Mapping[str, int], dice: random.Random) -> None:
+        self.url = url
         self.people = people
         self.deployments = deployments
         self.dice = dice
@@ -129,7 +127,7 @@ class Drama:
             stays = await self._watched(person, watching)
             address = f"/c/{conversation}/" if stays and self.dice.random() < person.habits.go_on else "/"
 
-    async def _watched(self, person: Person, watching: list) -> bool:  # type: ignore[type-arg]
+    async def _watched(self, person: Person, watching: Sequence[Awaitable[None]]) -> bool:
         """False when the tab was closed before the end."""
         closes = self.dice.random() < person.habits.close_tab
         try:
@@ -154,7 +152,7 @@ class Drama:
         """GET until there is an answer: somebody who presses reload."""
         while True:
             try:
-                page = await person.http.get(self.product.url + address)
+                page = await person.http.get(self.url + address)
             except httpx.TransportError:
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
@@ -191,7 +189,7 @@ class Drama:
             "deployment": str(self.deployments[question.model]),
         }
         question.sent += 1
-        url = self.product.url
+        url = self.url
         headers = {"HX-Request": "true", "HX-Current-URL": url + form.page, "Origin": url, "Referer": url + form.page}
         try:
             answer = await person.http.post(url + form.url, data=data, headers=headers)
@@ -223,7 +221,7 @@ class Drama:
         form = await self._load(person, f"/c/{conversation}/")
         question.is_stopped = True
         data = {"csrfmiddlewaretoken": form.token}
-        url = self.product.url
+        url = self.url
         headers = {"HX-Request": "true", "Origin": url, "Referer": url + form.page}
         try:
             await person.http.post(f"{url}/c/{conversation}/stop/", data=data, headers=headers)
@@ -239,8 +237,8 @@ class Drama:
         while True:
             try:
                 async with connect(
-                    f"{self.product.url.replace('http', 'ws', 1)}/ws/?tab={tab}",
-                    origin=self.product.url,  # type: ignore[arg-type]
+                    f"{self.url.replace('http', 'ws', 1)}/ws/?tab={tab}",
+                    origin=self.url,  # type: ignore[arg-type]
                     additional_headers={"Cookie": person.cookies},
                     compression=None,
                     max_size=None,

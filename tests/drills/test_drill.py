@@ -17,8 +17,8 @@ from tests.bench.figures import table
 from tests.drills import verdict
 from tests.drills.drill import Plan, drill
 from tests.drills.people import Question
-from tests.drills.product import Row, StoredResponse
 from tests.drills.sabotaged import SABOTAGED
+from tests.drills.store import Row, StoredResponse
 from tests.drills.upstream import text_of
 from tests.drills.verdict import Death, Record, errors_in, figures, judge
 

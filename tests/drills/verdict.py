@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.bench.figures import Figure
 from tests.drills.people import Question
-from tests.drills.product import Row
+from tests.drills.store import Row
 from tests.drills.upstream import text_of
 
 MOST_LOST_SECONDS = 1.0
