@@ -39,6 +39,7 @@ class Question:
     attachment_ids: Sequence[uuid.UUID] = ()
     deployment_id: int | None = None
     instructions: str | None = None
+    background: bool | None = None  # of a new conversation; None: as the deployment says
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,8 @@ def refuse_beyond_limits(owner: User, *, is_full: bool) -> None:
 
 
 def _new(owner: User, question: Question) -> Conversation:
-    return Conversation(owner=owner, instructions=checked_instructions(question.instructions or ""))
+    instructions = checked_instructions(question.instructions or "")
+    return Conversation(owner=owner, instructions=instructions, background=question.background)
 
 
 def _deployment(owner: User, conversation: Conversation, question: Question | None) -> Deployment:

@@ -11,6 +11,7 @@ from chat.models import Conversation, Deployment, User
 from chat.rendering.escape import tidy
 
 TITLE_MAX_CHARACTERS = 200
+BACKGROUND = {"": None, "on": True, "off": False}  # as a form says it; None: as the deployment says
 
 
 def rename(conversation: Conversation, title: str) -> None:
@@ -37,9 +38,19 @@ def _one_line(title: str) -> str:
 
 
 def choose(
-    owner: User, conversation: Conversation, *, deployment_id: int | None = None, instructions: str | None = None
+    owner: User,
+    conversation: Conversation,
+    *,
+    deployment_id: int | None = None,
+    instructions: str | None = None,
+    background: str | None = None,
 ) -> None:
-    """Set the model and instructions for the turns to come. None leaves either as it is. Raises Refused."""
+    """Set the model, instructions and where it works for the turns to come. Raises Refused.
+
+    None leaves each as it is; `background` is one of BACKGROUND.
+    """
+    if background is not None:
+        conversation.background = BACKGROUND.get(background)
     if instructions is not None:
         conversation.instructions = checked_instructions(instructions)
     if deployment_id is not None:
@@ -47,7 +58,7 @@ def choose(
         if deployment is None:
             raise Refused("This model is no longer offered. Choose another one.")
         conversation.deployment = deployment
-    conversation.save(update_fields=["deployment", "instructions"])
+    conversation.save(update_fields=["deployment", "instructions", "background"])
 
 
 def delete(conversation: Conversation) -> None:

@@ -96,6 +96,7 @@ def _question(request: PersonRequest) -> Question:
         attachment_ids=list(dict.fromkeys(attachments)),
         deployment_id=deployment,
         instructions=data.get("instructions"),
+        background=keep.BACKGROUND.get(data.get("background", "")),
     )
 
 
@@ -244,7 +245,7 @@ def title_swap(conversation: Conversation, *, item: bool = True) -> str:
 @require_POST
 @person_only
 def choose(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
-    """Model and instructions for the turns to come."""
+    """Model, instructions and where it works for the turns to come."""
     conversation = conversation_for(request.user, pk)
     deployment = request.POST.get("deployment", "")
     try:
@@ -253,6 +254,7 @@ def choose(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
             conversation,
             deployment_id=int(deployment) if deployment.isdecimal() and len(deployment) < 19 else None,
             instructions=request.POST.get("instructions"),
+            background=request.POST.get("background"),
         )
     except Refused as refused:
         return refusal(request, refused.sentence)

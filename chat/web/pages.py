@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from chat.conversations.parameters import can_work_in_background
 from chat.engines import dialect_of
 from chat.models import Conversation, Deployment, Provider, Turn, User
 from chat.rendering.views import ConversationList, TurnView, turn_view
@@ -51,6 +52,7 @@ class ConversationView:
     url: str
     deployment_id: int | None
     instructions: str
+    background: str = ""  # or "on", "off"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class PageView:
     ask_url: str
     is_offline: bool
     takes_images: bool
+    offers_background: bool
     suggestions: Sequence[str]
     sidebar: ConversationList | None = None
     max_bytes: int = field(default_factory=lambda: settings.FILE_MAX_BYTES)
@@ -168,12 +171,14 @@ def page_view(
             url=reverse("conversation", args=[found.pk]) if found else "",
             deployment_id=chosen,
             instructions=found.instructions if found else "",
+            background={None: "", True: "on", False: "off"}[found.background if found else None],
         ),
         turns=turns_view(found, before=before) if found else TurnsView(),
         deployments=deployments,
         ask_url=reverse("ask_in", args=[found.pk]) if found else reverse("ask"),
         is_offline=is_offline,
         takes_images=any(map(_takes_images, deployments)),
+        offers_background=any(map(_may_work_in_background, deployments)),
         suggestions=OFFLINE_SUGGESTIONS if is_offline else SUGGESTIONS,
         sidebar=sidebar,
     )
@@ -184,6 +189,16 @@ def _takes_images(deployment: Deployment) -> bool:
         return dialect_of(deployment.provider).image_base64
     except ValueError:  # an override that is none: the admin says so, and a page needs no more than a guess
         return True
+
+
+def _may_work_in_background(deployment: Deployment) -> bool:
+    # The embedded engine ends with this server: it goes on no longer than that.
+    if deployment.provider.source == Provider.Source.EMBEDDED:
+        return False
+    try:
+        return can_work_in_background(deployment, dialect_of(deployment.provider))
+    except ValueError:
+        return False
 
 
 def person_view(user: User) -> PersonView:

@@ -435,6 +435,18 @@ class TestChoose:
         first = conversation.turns.get()
         assert first.deployment == deployment, "what was said stays said by whom it was"
 
+    @pytest.mark.parametrize(("sent", "kept"), [("on", True), ("off", False), ("", None), ("perhaps", None)])
+    def test_a_conversation_may_work_in_the_background_or_not(
+        self, post: Post, conversation: Conversation, sent: str, kept: bool | None
+    ) -> None:
+        Conversation.objects.update(background=not kept)
+        assert post(to("choose", conversation), {"background": sent}).status_code == 204
+        assert Conversation.objects.get().background is kept
+        post(to("choose", conversation), {"instructions": "Be brief."})
+        assert Conversation.objects.get().background is kept
+        post("/ask/", form(background=sent))
+        assert Conversation.objects.latest("created_at").background is kept
+
     def test_what_is_not_sent_stays(self, post: Post, conversation: Conversation, deployment: Deployment) -> None:
         post(to("choose", conversation), {"instructions": "Be brief."})
         other = make_deployment("other")

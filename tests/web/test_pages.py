@@ -350,6 +350,20 @@ def test_what_is_shown_is_not_posted_to(alice_client: Client, conversation: Conv
     assert alice_client.head(url).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("dialect", "fields", "offers"),
+    [("openai", {}, True), ("openai", {"keeps_responses": False}, False), ("ofox", {}, False)],
+)
+def test_working_in_the_background_is_offered_where_a_model_can(
+    alice: User, alice_client: Client, dialect: str, fields: dict[str, bool], offers: bool
+) -> None:
+    conversation = make_conversation(alice, make_deployment(dialect=dialect, **fields), background=False)
+    for url in ("/", reverse("conversation", args=[conversation.pk])):
+        page = alice_client.get(url).content.decode()
+        assert ('name="background"' in page) == offers
+    assert ('<option value="off" selected>' in page) == offers
+
+
 def test_an_upload_knows_the_limits_of_this_server(alice_client: Client, settings: Settings) -> None:
     settings.FILE_MAX_BYTES, settings.FILE_SLICE_BYTES = 12345, 678
     html = html_of(alice_client, "/")
