@@ -116,6 +116,11 @@ class Product:
     def locked(self) -> int:
         return self.server.output.count(LOCKED)
 
+    @property
+    def complaints(self) -> list[str]:
+        """What the server's log says in warnings and errors, newest last."""
+        return [line for line in self.server.output.splitlines() if re.search(r" (WARNING|ERROR) ", line)]
+
     def sign_in(self, name: str) -> dict[str, Any]:
         """Somebody who has used a sign-in link, as a browser does."""
         path = "/signin/" + self.server.signin_link(name).partition("/signin/")[2]

@@ -26,7 +26,7 @@ def measure() -> Sequence[Figure]:
     with stage() as ours:
         with ours.product() as product:
             growth, outcome = grown(ours, product.people(1), product.pid)
-            tell("slow", outcome)
+            tell("slow", outcome, product)
             complete = kept(product, outcome)
         with ours.relay() as relay:
             bare, _ = grown(ours, people_at(relay, 1), relay.pid)

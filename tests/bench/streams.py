@@ -27,6 +27,7 @@ STREAMS = 200
 PER_SECOND = 20
 SECONDS = 5
 CPU_RATIO = 1.5
+COMPLAINTS = 5  # of the server's log that are shown
 
 FIRST_DELTA_ADDED_MS = 20
 DELTAS_PER_SECOND = 10_000
@@ -54,7 +55,7 @@ def measure_one(rounds: int = ROUNDS, questions: int = QUESTIONS) -> Sequence[Fi
                 for _ in range(questions):
                     for kind, group in groups.items():
                         outcome = ours.run(group, [Asked(Order(0, 3, 50, after), 0)])
-                        tell("one", outcome)
+                        tell("one", outcome, product)
                         first[kind] += outcome.first_ms
                 bare[after].append(percentile(first["bare"], 50))
                 added[after].append(percentile(first["page"], 50) - bare[after][-1])
@@ -82,7 +83,7 @@ def measure_flood(rounds: int = FLOOD_ROUNDS, words: int = FLOOD_WORDS) -> Seque
         for _ in range(rounds):
             for kind, group in groups.items():
                 outcome = ours.run(group, [Asked(Order(0, words, 0, THINKING_SECONDS), 0)])
-                tell("flood", outcome)
+                tell("flood", outcome, product)
                 rates[kind].append(words / outcome.span_ms[0] * 1000 if outcome.complete else 0.0)
                 if kind == "page":
                     complete += kept(product, outcome)
@@ -116,7 +117,7 @@ def measure_many(rounds: int = ROUNDS, streams: int = STREAMS, seconds: float = 
                     outcome = ours.run(group, asked, product.pid)
                     runs[kind].append(outcome)
                     complete.append(kept(product, outcome))
-                    tell(f"many ({kind})", outcome)
+                    tell(f"many ({kind})", outcome, product)
             with ours.people(people_at(relay, streams)) as group:
                 runs["relay"].append(ours.run(group, rush(streams, seconds), relay.pid))
         locked = product.locked
@@ -178,6 +179,9 @@ def kept(product: Product, outcome: Outcome) -> int:
     return min(outcome.complete, product.whole(outcome.turns))
 
 
-def tell(group: str, outcome: Outcome) -> None:
+def tell(group: str, outcome: Outcome, product: Product | None = None) -> None:
+    """Say what went wrong with single answers, and what the server's log has about it."""
     for problem in outcome.problems:
         print(f"{group}: {problem}", file=sys.stderr)
+    if outcome.problems and product is not None:
+        print(*product.complaints[-COMPLAINTS:], sep="\n", file=sys.stderr)
