@@ -104,6 +104,7 @@ class Tab:
         self._sent_at = float("-inf")
         self._rests: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     def watch(self, live: LiveTurn) -> None:
         """Begin with one snapshot, then only what is newer. Watching again sends the snapshot again."""
@@ -216,10 +217,13 @@ class Tab:
 
     def _look_again_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
         if self._timer is not None:
-            if self._timer.when() <= loop.time() + seconds:
+            # Kept here: what uvloop gives for less than a millisecond does not know its time.
+            if self._timer_at <= at:
                 return
             self._timer.cancel()
+        self._timer_at = at
         self._timer = loop.call_later(seconds, self._timed)
 
     def _timed(self) -> None:

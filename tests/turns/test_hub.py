@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+import uvloop
 
 from chat.rendering.live import LiveResponse
 from chat.responses.events import parse_event
@@ -203,3 +205,30 @@ async def test_one_fragment_may_have_any_length(watcher: Watcher) -> None:
     watcher.tab.push("x" * (hub.WAITING_CHARACTERS + 1))
     watcher.acknowledge()
     assert len(await watcher.next()) > hub.WAITING_CHARACTERS
+
+
+def test_a_wish_that_comes_in_the_last_moment_of_a_pause_harms_nobody() -> None:
+    """Under uvloop, what waits for less than a millisecond is another kind of handle."""
+
+    async def pushed_twice() -> list[str]:
+        frames: list[str] = []
+        both = asyncio.Event()
+
+        async def send(frame: str) -> None:
+            frames.append(frame)
+            tab.acknowledge(len(frames))
+            if len(frames) == 2:
+                both.set()
+
+        tab = Tab(send, frame_seconds=60.0)
+        task = asyncio.get_running_loop().create_task(tab.run())
+        tab.push("<p>one</p>")
+        await asyncio.sleep(0)
+        tab._frame_seconds = time.monotonic() - tab._sent_at + 0.0003
+        tab.push("<p>two</p>")
+        tab.wake()
+        await asyncio.wait_for(both.wait(), 5)
+        task.cancel()
+        return frames
+
+    assert uvloop.run(pushed_twice()) == ["<p>one</p>", "<p>two</p>"]
