@@ -6,6 +6,8 @@ import logging
 import re
 from typing import Any
 
+from django.db import DatabaseError
+
 from chat import engines
 from chat.conversations import history
 from chat.conversations.parameters import parameters_of, works_in_background
@@ -118,12 +120,23 @@ async def _stream(job: Job, plan: history.Plan) -> None:
         async for event in events:
             job.request_id = events.request_id or ""
             job.take(event)
+            if job.in_background and job.draft.response_id != job.response.response_id:
+                await _store_id(job)
     # Some servers say only in the stream that they know nothing to go on from, or cannot read what they are given.
     failure = job.draft.failure()
     if failure is None or job.draft.items:
         return
     if isinstance(failure, PreviousResponseNotFound) or _REASONING_REFUSED.search(str(failure)):
         raise failure
+
+
+async def _store_id(job: Job) -> None:
+    """Before any text of it is shown: what goes on in the background can be fetched by its id alone."""
+    job.response.response_id = job.draft.response_id
+    try:
+        await job.writer.flush()
+    except DatabaseError:
+        logger.exception("response %s: its id is not stored yet; the writer tries again", job.response.pk)
 
 
 async def _body(job: Job, plan: history.Plan) -> dict[str, Any]:
