@@ -12,6 +12,7 @@ import sys
 
 import django
 from django.core.management import CommandError, call_command
+from django.db import connections
 
 
 def run(arguments: list[str]) -> tuple[int, str, str]:
@@ -23,6 +24,7 @@ def run(arguments: list[str]) -> tuple[int, str, str]:
         except CommandError as refusal:
             err.write(str(refusal))
             code = refusal.returncode
+    connections.close_all()  # the database may be another one by the next command, or have been started anew
     return code, out.getvalue(), err.getvalue()
 
 
