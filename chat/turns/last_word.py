@@ -36,8 +36,10 @@ def foot_html(turn_pk: int) -> str:
 
 
 def end_html(turn_pk: int) -> str:
-    """The whole answer as it is stored: what this run showed of it does not count."""
+    """The whole answer as it is stored: what this run showed of it does not count. "" while it goes on elsewhere."""
     turn = Turn.objects.with_answers().get(pk=turn_pk)
+    if turn.is_live:
+        return ""
     answers = "".join(response_html(response) for response in turn.responses.all())
     answer = f'<div class="answer" id="t{turn_pk}-answer" hx-swap-oob="true">{answers}</div>'
     return answer + render_foot(foot_view(turn, is_new=True, oob=True))

@@ -47,8 +47,6 @@ async def finish(job: Job) -> None:
             await _resume(job, trouble)
         if not job.draft.terminal_seen:
             await _poll(job)
-    if not job.draft.terminal_seen:
-        await cancel(job)  # nobody here waits for it any more
 
 
 async def cancel(job: Job) -> None:

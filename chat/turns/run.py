@@ -17,15 +17,16 @@ from django.db import DatabaseError
 
 from chat.conversations.ask import Asked
 from chat.files.errors import Refused as FileRefused
-from chat.models import Status
+from chat.models import Status, Turn
 from chat.rendering.live import LiveResponse, StoredResponse
 from chat.responses.errors import ResponsesError
 from chat.responses.fold import Draft
 from chat.turns import asking, resuming
 from chat.turns.db import in_db
-from chat.turns.hub import LiveTurn, hub
+from chat.turns.hub import LiveTurn, Tab, hub
 from chat.turns.job import Job, claim, load
 from chat.turns.last_word import NOT_BEGUN, NOT_SAVED, broken_foot, read_back
+from chat.turns.mirror import mirrors
 from chat.turns.outcome import Outcome, failure_of, outcome_of
 from chat.turns.sweep import Adopted
 from chat.turns.titling import give_title
@@ -137,6 +138,7 @@ async def _carry(live: LiveTurn, response: LiveResponse, take: Take) -> None:
     job, outcome = await _carried(live, response, take)
     _ending.add(live.pk)
     foot = broken_foot(live.pk, NOT_SAVED)
+    tabs = list(live.tabs)
     try:
         foot = await _last_word(live, job, outcome)
         if job is not None:
@@ -145,12 +147,22 @@ async def _carry(live: LiveTurn, response: LiveResponse, take: Take) -> None:
         # Whatever went wrong on the way here: no page may wait for ever.
         hub.over(live, foot)
         _ending.discard(live.pk)
+    if not foot and outcome is not LEFT:
+        await _watch_elsewhere(live.pk, tabs)
     if job is None or outcome is None or not job.is_stored:
         return
     if outcome.status == Status.COMPLETED:
         await give_title(job)
-    elif outcome.status == Status.CANCELLED:
+    elif not job.draft.terminal_seen:  # nobody here waits for it any more
         await resuming.cancel(job)
+
+
+async def _watch_elsewhere(turn_pk: int, tabs: Sequence[Tab]) -> None:
+    """Another process has taken the run over: its pages here see it as those of any turn that runs there."""
+    turn = await in_db(Turn.objects.with_answers().filter(pk=turn_pk).first) if tabs else None
+    if turn is not None:
+        for tab in tabs:
+            mirrors.watch(tab, turn)
 
 
 async def _carried(live: LiveTurn, response: LiveResponse, take: Take) -> tuple[Job | None, Outcome | None]:

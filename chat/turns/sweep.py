@@ -26,12 +26,13 @@ from chat.rendering.answer import segments
 from chat.rendering.live import StoredResponse
 from chat.rendering.views import stored_responses
 from chat.turns.db import in_db
-from chat.turns.writer import PROCESS
+from chat.turns.writer import HEARTBEAT_SECONDS, PROCESS
 
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 15.0
 SWEEP_SECONDS = 5.0
+GRACE_SECONDS = 2 * HEARTBEAT_SECONDS
 CLOSE_ATTEMPTS = 5
 UPLOADS_SWEEP_SECONDS = 3600.0
 UNFINISHED_UPLOADS_LIVE = timedelta(days=1)
@@ -49,14 +50,20 @@ class Adopted:
 async def run(spoken_for: Callable[[], Sequence[int]], adopt: Callable[[Adopted], None]) -> None:
     """Sweep now and every few seconds until cancelled. `spoken_for` names the turns of this process."""
     uploads_due = 0.0
+    was_away = False
     while True:
         try:
+            if was_away:  # for all: whoever lives has to be given the time to say so
+                await in_db(Response.objects.exists)
+                was_away = False
+                await asyncio.sleep(GRACE_SECONDS)
             for adopted in await in_db(sweep, spoken_for()):
                 adopt(adopted)
             if time.monotonic() >= uploads_due:
                 await in_db(intake.sweep, UNFINISHED_UPLOADS_LIVE)
                 uploads_due = time.monotonic() + UPLOADS_SWEEP_SECONDS
         except DatabaseError:
+            was_away = True
             logger.exception("the sweep failed; trying again")
         await asyncio.sleep(SWEEP_SECONDS)
 

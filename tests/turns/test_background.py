@@ -26,7 +26,7 @@ from chat.offline.transport import OfflineTransport
 from chat.rendering.answer import response_html
 from chat.responses.client import Client, Endpoint
 from chat.responses.dialects import DIALECTS
-from chat.turns import lifecycle, resuming, run, sweep
+from chat.turns import lifecycle, mirror, resuming, run, sweep
 from chat.turns.hub import hub
 from tests.dom import Page
 from tests.turns.test_run import answer, shown, stored, watching
@@ -207,6 +207,29 @@ async def test_what_another_process_took_over_is_not_cancelled_by_the_one_that_l
     await run.wait_for(asked.turn.pk)
     assert not kept.is_cancelled.is_set()
     assert (await Response.objects.aget(pk=asked.response.pk)).status == Status.IN_PROGRESS
+
+
+async def test_the_page_of_a_run_that_was_taken_over_follows_it_to_its_end(upstream: Script, put: Put) -> None:
+    Kept(upstream(Reply(events=WHOLE, gates={HALF: asyncio.Event()})))
+    asked = await stored(put)
+    run.start(asked)
+    turn, pk = asked.turn.pk, asked.response.pk
+    page = Page(f'<article><i id="t{turn}-answer"></i><footer id="t{turn}-foot" data-live="{turn}"></footer></article>')
+    tab, next_frame = watching(page, turn)
+    while "Because" not in page.root.text():
+        await next_frame()
+    await Response.objects.filter(pk=pk).aupdate(owner=uuid.uuid4())
+    run.writer.changed(pk)
+    await run.writer.flush()
+    await run.wait_for(turn)
+    output = completed("resp_1", TEXT)["output"]
+    await Response.objects.filter(pk=pk).aupdate(status=Status.COMPLETED, output=output, text=TEXT)
+    await Turn.objects.filter(pk=turn).aupdate(status=Status.COMPLETED)
+    while 'data-status="completed"' not in page.part(f"t{turn}-foot"):
+        await next_frame()
+    tab.cancel()
+    assert page.part(f"r{pk}") == Page(response_html(await Response.objects.aget(pk=pk))).part(f"r{pk}")
+    await mirror.mirrors.end()
 
 
 async def test_the_page_is_told_what_goes_on_only_when_it_takes_long(

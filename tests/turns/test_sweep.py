@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import OperationalError
 from django.utils import timezone
 
 from chat.conversations.ask import Asked
@@ -69,3 +72,33 @@ def test_a_run_that_came_back_to_life_is_not_closed(put: Callable[..., Asked]) -
     response = silent(put(), sweep.LEASE_SECONDS + 1)
     Response.objects.filter(pk=response.pk).update(heartbeat_at=timezone.now())
     assert not sweep.close(response, Status.INTERRUPTED)
+
+
+async def test_after_a_database_was_away_whoever_lives_may_say_so_first(
+    put: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    response = await sync_to_async(silent)(await sync_to_async(put)(), sweep.LEASE_SECONDS + 1)
+    do, deeds = sweep.sweep, []
+    swept = asyncio.Event()
+
+    def away_once(spoken_for: object) -> list[sweep.Adopted]:
+        deeds.append("sweep")
+        if len(deeds) == 1:
+            raise OperationalError("the database is away")
+        return do()
+
+    async def sleep(seconds: float) -> None:
+        if seconds == sweep.GRACE_SECONDS:
+            await Response.objects.filter(pk=response.pk).aupdate(heartbeat_at=timezone.now())
+            deeds.append("grace")
+        elif len(deeds) > 1:
+            swept.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(sweep, "sweep", away_once)
+    monkeypatch.setattr(sweep.asyncio, "sleep", sleep)
+    task = asyncio.get_running_loop().create_task(sweep.run(list, lambda adopted: None))
+    await asyncio.wait_for(swept.wait(), 5)
+    task.cancel()
+    assert deeds == ["sweep", "grace", "sweep"]
+    assert (await Response.objects.aget(pk=response.pk)).status == Status.IN_PROGRESS
