@@ -42,12 +42,13 @@ Take = Callable[[LiveTurn, LiveResponse, Writer], Job | None]
 """Takes the lease, or has it, and loads the rows."""
 
 _tasks: dict[int, asyncio.Task[None]] = {}
+_last_deeds: set[asyncio.Task[None]] = set()
 _ending: set[int] = set()
 
 
 def start(asked: Asked) -> None:
     """Begin to answer a stored question, in a task of this process's event loop. A repeat is left alone."""
-    if asked.is_repeat or asked.turn.pk in _tasks:
+    if asked.is_repeat or asked.turn.pk in hub.turns:
         return
     live = hub.open(asked.turn.pk, str(asked.conversation.pk))
     _run(live, LiveResponse(asked.response.pk), asked.earlier, claim)
@@ -56,7 +57,7 @@ def start(asked: Asked) -> None:
 def adopt(adopted: Adopted) -> None:
     """Go on with a run that another process left or died of. Its lease has been taken."""
     row = adopted.response
-    if row.turn_id in _tasks:
+    if row.turn_id in hub.turns:
         return
     live = hub.open(row.turn_id, str(adopted.conversation_id))
     shown = LiveResponse(row.pk, Draft.restore(row.response_id, row.output or [], row.cursor))
@@ -70,11 +71,14 @@ def _run(live: LiveTurn, response: LiveResponse, earlier: Sequence[StoredRespons
     task = asyncio.get_running_loop().create_task(
         _carry(live, response, take), name=f"turn-{live.pk}", context=contextvars.Context()
     )
+    if live.pk in _tasks:  # over, but for its title: an answer may be gone on with at once
+        _last_deeds.add(_tasks[live.pk])
     _tasks[live.pk] = task
     task.add_done_callback(lambda done: _forget(live, done))
 
 
 def _forget(live: LiveTurn, task: asyncio.Task[None]) -> None:
+    _last_deeds.discard(task)
     if _tasks.get(live.pk) is task:
         del _tasks[live.pk]
     if hub.turns.get(live.pk) is live:  # cancelled before its first step
@@ -103,8 +107,10 @@ async def stop_all(seconds: float = 4.0) -> None:
     tasks = dict(_tasks)
     for turn_pk, task in tasks.items():
         _cancel(turn_pk, task, SHUTDOWN)
-    if tasks:
-        await asyncio.wait(tasks.values(), timeout=seconds)
+    for task in _last_deeds:
+        task.cancel()
+    if everything := {*tasks.values(), *_last_deeds}:
+        await asyncio.wait(everything, timeout=seconds)
 
 
 def running() -> list[int]:

@@ -13,8 +13,9 @@ from chat.conversations.ask import Asked
 from chat.conversations.history import GO_ON
 from chat.models import Response, Status, Turn
 from chat.rendering.views import render_turn, turn_view
-from chat.turns import run, sweep
+from chat.turns import resuming, run, sweep
 from chat.turns.hub import hub
+from chat.turns.job import Job
 from tests.dom import Page
 from tests.turns.test_background import PATH, dead
 from tests.turns.test_run import answer, stored, watching
@@ -112,3 +113,28 @@ async def test_an_adopted_one_shows_what_came_before_it(upstream: Script, put: P
     assert shown.index("Half of") < shown.index("Because")
     await run.wait_for(first.turn_id)
     assert (await Turn.objects.aget(pk=first.turn_id)).status == Status.COMPLETED
+
+
+async def test_it_goes_on_at_once_though_the_run_before_has_something_left_to_do(
+    upstream: Script, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = upstream(Reply(events=text_events([" an answer."], response_id="resp_2")))
+    cancelling, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(job: Job) -> None:
+        cancelling.set()
+        await may_end.wait()
+
+    monkeypatch.setattr(resuming, "cancel", slow)
+    script.replies.insert(0, Reply(events=text_events(["Half of"], done=False), breaks=True))
+    script.by_path[PATH] = lambda request: json_reply({"error": {"message": "no"}}, 404)
+    asked = await stored(put)
+    run.start(asked)
+    await asyncio.wait_for(cancelling.wait(), 5)
+    (before,) = run._tasks.values()
+    first = await Response.objects.select_related("turn__conversation__owner").aget(pk=asked.response.pk)
+    response = await answer(await wished(first))
+    assert (response.status, response.text) == (Status.COMPLETED, " an answer.")
+    may_end.set()
+    await asyncio.wait_for(before, 5)
+    assert not run._last_deeds
