@@ -54,7 +54,7 @@ class Load:
 
     streams: int = 100
     per_second: float = 20
-    seconds: float = 8
+    seconds: float = 5
 
 
 WARM_UP = Load(streams=10, seconds=0.2)

@@ -31,6 +31,7 @@ class Child:
     """A module that runs as a process and answers lines of JSON; its first line is `hello`."""
 
     def __init__(self, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        self._name = module
         self._process = subprocess.Popen(
             [sys.executable, "-m", f"tests.bench.{module}", *arguments],
             cwd=ROOT,
@@ -53,7 +54,7 @@ class Child:
 
     def _line(self) -> str:
         line = self._answers.readline()
-        assert line, f"{self._process.args} ended"
+        assert line, f"{self._name} ended"
         return line
 
     def end(self) -> None:

@@ -48,7 +48,7 @@ class Relay(AsyncWebsocketConsumer):
 
 def main(consumer: type[Relay] = Relay) -> None:
     settings.configure()
-    server = Server(
+    server: Server = Server(
         consumer.as_asgi(),
         endpoints=["tcp:port=0:interface=127.0.0.1:backlog=4096"],
         ready_callable=lambda: print(json.dumps({"port": server.listening_addresses[0][1]}), flush=True),

@@ -23,13 +23,14 @@ class Refused(Exception):
 
 
 class Socket(asyncio.Protocol):
-    """One open socket. `receive` gets each text frame's bytes; `closed` is set when it is over."""
+    """One open socket. `receive` gets it with each text frame's bytes; `closed` is set when it is over."""
 
-    def __init__(self, request: bytes, receive: Callable[[bytes], None]) -> None:
+    def __init__(self, request: bytes, receive: Callable[[Socket, bytes], None]) -> None:
         self._request = request
         self._receive = receive
         self._buffer = bytearray()
         self._loop = asyncio.get_running_loop()
+        self._is_open = False
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self.closed = asyncio.Event()
         self.close_code = 1006
@@ -41,11 +42,11 @@ class Socket(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.closed.set()
         if not self.opened.done():
-            self.opened.set_exception(Refused(bytes(self._buffer[:200]) or str(error)))
+            self.opened.set_exception(Refused(self._buffer[:200].decode(errors="replace") or str(error)))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        if not self.opened.done() and not self._shake_hands():
+        if not self._is_open and not self._shake_hands():
             return
         while (frame := self._next_frame()) is not None:
             self._take(*frame)
@@ -66,7 +67,9 @@ class Socket(asyncio.Protocol):
             self.transport.abort()
             return False
         self._buffer = rest
-        self.opened.set_result(None)
+        self._is_open = True
+        if not self.opened.done():  # nobody waits for it any more
+            self.opened.set_result(None)
         return True
 
     def _next_frame(self) -> tuple[int, bytes] | None:
@@ -88,7 +91,7 @@ class Socket(asyncio.Protocol):
     def _take(self, kind: int, payload: bytes) -> None:
         match kind:
             case 1:
-                self._receive(payload)
+                self._receive(self, payload)
             case 8:
                 self.close_code = int.from_bytes(payload[:2], "big") if payload else 1005
                 self.close()
@@ -103,7 +106,7 @@ class Socket(asyncio.Protocol):
 
 
 async def open_socket(
-    port: int, path: str, headers: Mapping[str, str], receive: Callable[[bytes], None], *, buffer_bytes: int = 0
+    port: int, path: str, headers: Mapping[str, str], receive: Callable[[Socket, bytes], None], *, buffer_bytes: int = 0
 ) -> Socket:
     """Raises Refused. `buffer_bytes` bounds what the system keeps for a reader that has stopped."""
     key = base64.b64encode(os.urandom(16)).decode()

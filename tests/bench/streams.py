@@ -20,7 +20,7 @@ ROUNDS = 3
 # No model says its first word sooner. Until then a page has its answer to the form, and watches.
 THINKING_SECONDS = 0.2
 
-QUESTIONS = 15  # of a round of `one`
+QUESTIONS = 12  # of a round of `one`
 FLOOD_WORDS = 2_000
 FLOOD_ROUNDS = 5
 STREAMS = 200

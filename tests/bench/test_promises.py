@@ -123,7 +123,7 @@ def test_what_the_product_does_is_seen(ours: Stage, product: Product) -> None:
 
 def test_who_signs_in_by_a_link_asks_like_everybody(ours: Stage, product: Product) -> None:
     with ours.people([product.sign_in("alice")]) as group:
-        assert ours.run(group, [Asked(Order(0, 40, 0), 0)]).complete == 1
+        assert ours.run(group, [Asked(Order(0, 40, 0), 0)]).complete == 1, product.complaints
 
 
 @pytest.mark.quiet
@@ -133,7 +133,7 @@ def test_what_is_open_and_what_is_stopped_costs_little(ours: Stage, product: Pro
     assert kb < idle.KB_PER_SOCKET
     growth, outcome = slow.grown(ours, person, product.pid, 1500, (0.1, 1.5))
     assert growth < slow.GROWTH_MB
-    assert outcome.complete == 1
+    assert outcome.complete == 1, product.complaints
 
 
 @pytest.mark.quiet
