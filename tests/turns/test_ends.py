@@ -96,6 +96,34 @@ async def test_stopping_twice_stops_once(upstream: Script, put: Put, told: list[
     assert not hub.turns
 
 
+@pytest.mark.parametrize("how", ["stop", "shutdown"])
+async def test_what_has_had_its_last_word_is_not_stopped_any_more(
+    how: str, upstream: Script, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection may stay open for a moment after it."""
+    events = text_events(["Because."])
+    upstream(Reply(events=[*events, {"type": "more"}], gates={len(events): asyncio.Event()}))
+    asked = await stored(put)
+    said = asyncio.Event()
+    changed = run.writer.changed
+
+    def watched(pk: int) -> None:
+        changed(pk)
+        if run.writer._running[pk].terminal_seen:
+            said.set()
+
+    monkeypatch.setattr(run.writer, "changed", watched)
+    run.start(asked)
+    await asyncio.wait_for(said.wait(), 5)
+    if how == "stop":
+        assert run.stop(asked.turn.pk)
+        await run.wait_for(asked.turn.pk)
+    else:
+        await run.stop_all()
+    response = await row(asked)
+    assert (response.status, response.text) == (Status.COMPLETED, "Because.")
+
+
 async def test_a_shutdown_after_a_stop_leaves_it_a_stop(upstream: Script, put: Put) -> None:
     upstream(endless())
     asked = await begun(put)
