@@ -77,6 +77,9 @@ class BoundedSocket(WebSocketProtocol):
     allowance = float(MESSAGES_AT_ONCE)
     heard_at = 0.0
 
+    def dataReceived(self, data: bytes) -> None:
+        self._dataReceived(data)  # without the coloured line that autobahn makes of each for a log that is not kept
+
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         now = time.monotonic()
         refill = (now - self.heard_at) * MESSAGES_PER_SECOND
