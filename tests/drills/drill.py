@@ -20,7 +20,7 @@ import httpx
 from tests.drills.people import Drama, Person
 from tests.drills.product import SERVE, Product
 from tests.drills.proxy import round_robin
-from tests.drills.store import PostgreSQL, SQLite, Store
+from tests.drills.store import PostgreSQL, Row, SQLite, Store
 from tests.drills.upstream import serving
 from tests.drills.verdict import SETTLE_SECONDS, TERMINAL, Death, Record
 
@@ -39,10 +39,10 @@ class Plan:
 
     kills: int = 20
     seed: int = 0
-    while_starting: float = 0.3
-    shutdowns: float = 0.15
+    while_starting: float = 0.35
+    shutdowns: float = 0.12
     shortest_life: float = 0.0
-    longest_life: float = 1.8
+    longest_life: float = 1.6
     settle_seconds: float = SETTLE_SECONDS
     tabs_seconds: float = 8.0  # for the tabs to be told, when all is stored
     command: Sequence[str] = SERVE
@@ -120,7 +120,7 @@ async def _drill(plan: Plan, site: Site, port: int) -> Record:
     deaths = await _killed_again_and_again(plan, site, dice)
     await asyncio.sleep(plan.longest_life / 2)
     drama.is_over = True
-    settled = await _settled(site, site.last_start + plan.settle_seconds)
+    settled_at, settled_rows = await _settled(site, site.last_start + plan.settle_seconds)
     done, waiting = await asyncio.wait(tabs, timeout=plan.tabs_seconds)
     for tab in waiting:
         tab.cancel()
@@ -139,7 +139,8 @@ async def _drill(plan: Plan, site: Site, port: int) -> Record:
         output=site.output,
         strange=[*drama.strange, *faults],
         tabs_left_waiting=[f"{tab.get_name()} still waits for an end" for tab in waiting],
-        settled_seconds=settled - site.last_start,
+        settled_seconds=settled_at - site.last_start,
+        settled_rows=settled_rows,
     )
 
 
@@ -170,11 +171,10 @@ async def _end(site: Site, product: Product, how: signal.Signals) -> Death:
     return Death(product.began, at, how, served, site.store.left(), code)
 
 
-async def _settled(site: Site, deadline: float) -> float:
-    """When the last run had its end; or the deadline."""
-    while time.monotonic() < deadline:
-        rows = await asyncio.to_thread(site.store.rows)
-        if all(row.status in TERMINAL for row in rows):
-            return time.monotonic()
+async def _settled(site: Site, deadline: float) -> tuple[float, list[Row]]:
+    """When the last run had its end, or the deadline, and what was stored then."""
+    while True:
+        rows, now = await asyncio.to_thread(site.store.rows), time.monotonic()
+        if now >= deadline or all(row.status in TERMINAL for row in rows):
+            return now, rows
         await asyncio.sleep(POLL_SECONDS)
-    return deadline

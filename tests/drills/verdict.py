@@ -80,6 +80,7 @@ class Record:
     strange: Sequence[str] = ()
     tabs_left_waiting: Sequence[str] = ()
     settled_seconds: float = 0.0
+    settled_rows: Sequence[Row] = ()  # before the last shutdown, which ends everything
 
 
 @dataclass
@@ -87,6 +88,8 @@ class Verdict:
     complaints: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     lost_seconds: list[float] = field(default_factory=list)
     never_heard_of: int = 0
+    # Of several processes one dies while another lives on: what is lost with the first is not lost again with the other.
+    judged_until: dict[str, float] = field(default_factory=dict)
 
     def complain(self, promise: str, sentence: str) -> None:
         self.complaints[promise].append(sentence)
@@ -139,7 +142,7 @@ def _ends(record: Record, verdict: Verdict) -> None:
                 verdict.complain(SECOND_END, f"turn {row.pk} was {before} and is {row.status}")
             if row.status in TERMINAL:
                 ended[row.pk] = row.status
-    for row in record.rows:
+    for row in [*record.settled_rows, *record.rows]:
         statuses = [response.status for response in row.responses]
         if row.status not in TERMINAL or not set(statuses) <= set(TERMINAL):
             verdict.complain(ENDLESS, f"turn {row.pk} ({row.question}) is {row.status}, its responses {statuses}")
@@ -192,14 +195,16 @@ def _losses(record: Record, death: Death, verdict: Verdict) -> None:
     by_key = {row.key: row for row in death.rows}
     for question in record.questions:
         row = by_key.get(question.key)
-        shown = sorted((at, words) for at, words in question.shown if death.began < at <= death.at)
+        began = max(death.began, verdict.judged_until.get(question.marker, 0.0))
+        shown = sorted((at, words) for at, words in question.shown if began < at <= death.at)
         stored = words_in(row.text) if row is not None else 0
         first_lost = next((at for at, words in shown if words > stored), None)
         if first_lost is not None and not _is_safe_upstream(row):
             lost = death.at - first_lost
+            verdict.judged_until[question.marker] = death.at
             verdict.lost_seconds.append(lost)
             if lost > MOST_LOST_SECONDS or death.how == signal.SIGTERM:
-                words = f"{shown[-1][1]} words were shown and {stored} stored"
+                words = f"{max(words for _, words in shown)} words were shown and {stored} stored"
                 verdict.complain(TEXT_LOST, f"{question.marker}: {words}, {lost:.2f} s of text, {death.how.name}")
         for at, told in question.ends:
             if death.began < at <= death.at and (row is None or row.status != told):
