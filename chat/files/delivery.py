@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from chat.files import images, limits, pdf
-from chat.files.errors import Refused, megabytes, quoted
+from chat.files.errors import Refused, StorageAway, megabytes, quoted
 from chat.files.storage import on_disk
 from chat.models import Attachment, Provider, ProviderFile
 
@@ -71,6 +71,8 @@ async def content_part(
         raise Refused(
             f"{quoted(attachment.name)} is no longer stored. Attach it again, or go on without it."
         ) from error
+    except StorageAway as error:
+        raise Refused(f"{quoted(attachment.name)} cannot be read just now. Try again in a moment.") from error
 
 
 async def vanished(attachment: Attachment, provider: Provider) -> bool:

@@ -2,7 +2,8 @@
 
 FileProblem
 ├── Refused       the file cannot be used; carries the sentence for the person
-└── WrongOffset   a slice does not join what has arrived; carries where to go on
+├── WrongOffset   a slice does not join what has arrived; carries where to go on
+└── StorageAway   object storage does not answer; it may in a moment
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ class WrongOffset(FileProblem):
     def __init__(self, expected: int) -> None:
         super().__init__(f"the next slice starts at {expected}")
         self.expected = expected
+
+
+class StorageAway(FileProblem, OSError):
+    """Object storage does not answer, or not as it should. An OSError, as a disk's fault would be."""
 
 
 def quoted(name: str) -> str:

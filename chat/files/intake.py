@@ -8,6 +8,7 @@ All of it blocks and touches the database: for views that run in threads.
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from chat.files.errors import Refused, WrongOffset, quoted
+from chat.files.errors import Refused, StorageAway, WrongOffset, quoted
 from chat.files.inspect import Inspected, clean_name, inspect, refuse_size
 from chat.files.slices import private_copy, slices_of
 from chat.files.storage import drop_bytes
@@ -33,6 +34,8 @@ else:
     BytesFile = File  # not subscriptable when it runs
 
 __all__ = ["Refused", "WrongOffset", "append_slice", "begin", "discard", "finish", "sweep"]
+
+log = logging.getLogger(__name__)
 
 Status = Attachment.Status
 
@@ -153,7 +156,10 @@ def _accept(attachment: Attachment, path: Path, found: Inspected) -> None:
 
 
 def _refuse(attachment: Attachment, sentence: str) -> None:
-    drop_bytes(attachment)
+    try:
+        drop_bytes(attachment)
+    except StorageAway:
+        log.warning("what is stored of %s could not be deleted", attachment.pk)
     attachment.status, attachment.refusal = Status.REFUSED, sentence
     _save(attachment)
 

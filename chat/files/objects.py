@@ -17,12 +17,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files import File
 from storages.backends.s3 import S3Storage
 
+from chat.files.errors import StorageAway
+
 READ_BYTES = 256 * 1024
 TRIES = 3
-
-
-class Unavailable(OSError):
-    """The storage does not answer, or not as it should."""
 
 
 class ObjectStorage(S3Storage):
@@ -47,7 +45,7 @@ class ObjectStorage(S3Storage):
         return self._made
 
     def check(self) -> None:
-        """Raise Unavailable, with the reason, when the bucket does not answer."""
+        """Raise StorageAway, with the reason, when the bucket does not answer."""
         with translated():
             self.connection.meta.client.head_bucket(Bucket=self.bucket_name)
 
@@ -142,9 +140,9 @@ def translated(name: str = "") -> Iterator[None]:
     except ClientError as error:
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
             raise FileNotFoundError(f"not stored: {name}") from error
-        raise Unavailable(str(error)) from error
+        raise StorageAway(str(error)) from error
     except BotoCoreError as error:
-        raise Unavailable(str(error)) from error
+        raise StorageAway(str(error)) from error
 
 
 def _client_config(endpoint_url: str | None) -> Config:

@@ -24,7 +24,8 @@ def on_disk(attachment: Attachment) -> Iterator[Path]:
         yield path
         return
     with tempfile.NamedTemporaryFile(prefix="attachment-") as copy:
-        with attachment.file.open("rb") as stored:
+        # Not the field's own `open`: it keeps the file, and opens one that was closed only from a disk.
+        with attachment.file.storage.open(str(attachment.file.name), "rb") as stored:
             shutil.copyfileobj(stored, copy)
         copy.flush()
         yield Path(copy.name)

@@ -13,7 +13,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from chat.files import intake
-from chat.files.errors import Refused, WrongOffset
+from chat.files.errors import Refused, StorageAway, WrongOffset
 from chat.files.serving import serve, still_good
 from chat.models import Attachment
 from chat.rendering.views import chip_view
@@ -61,6 +61,8 @@ def file_slice(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
         return sentence(refused.sentence)
     except RequestDataTooBig:
         return sentence(BROKEN)
+    except StorageAway as away:
+        return storage_is_away(away)
     if attachment.status == Attachment.Status.REFUSED:
         return sentence(attachment.refusal)
     if attachment.status == Attachment.Status.CHECKING:
@@ -104,6 +106,8 @@ async def _stored(
     except FileNotFoundError as lost:
         logger.error("the storage has lost %s", file.name)
         raise Http404 from lost
+    except StorageAway as away:
+        return storage_is_away(away)
     response.headers["ETag"] = version
     return response
 
@@ -115,6 +119,13 @@ def _discard(attachment: Attachment) -> None:
 
 def chip(request: PersonRequest, attachment: Attachment) -> HttpResponse:
     return render(request, "chat/_chip.html", {"chip": chip_view(attachment)})
+
+
+def storage_is_away(why: StorageAway) -> HttpResponse:
+    """The page that uploads asks again after a pause; who opens a file reads the sentence."""
+    logger.error("the storage does not answer: %s", why)
+    away = "The storage of files does not answer. Try again in a moment."
+    return HttpResponse(away, status=503, headers={"Retry-After": "2"}, content_type="text/plain; charset=utf-8")
 
 
 def sentence(text: str) -> HttpResponse:

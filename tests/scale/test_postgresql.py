@@ -27,15 +27,14 @@ POOL_SIZE = 4
 
 # The rooms whose work is done in the database. Each is quick, and each needs rows that are really committed.
 ESSENTIAL = [
-    *("tests/models", "tests/conversations/test_ask.py", "tests/conversations/test_title.py"),
+    *("tests/models", "tests/conversations/test_ask.py", "tests/web/test_actions.py"),
     *(
         "tests/turns/test_run.py",
         "tests/turns/test_sweep.py",
-        "tests/turns/test_odd_text.py",
         "tests/turns/test_ends.py",
-        "tests/turns/test_background.py",
+        "tests/turns/test_odd_text.py",
     ),
-    *("tests/web/test_actions.py", "tests/web/test_uploads.py"),
+    "tests/turns/test_background.py",
 ]
 
 

@@ -1,0 +1,159 @@
+"""Attachments in object storage: two machines receive one file, both give it out, and neither ever holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from chat.files.delivery import content_part
+from chat.files.errors import Refused, StorageAway
+from chat.files.objects import ObjectStorage
+from chat.models import Attachment, Provider, User
+from chat.responses.dialects import DIALECTS
+from tests.house.serving import Server
+from tests.scale.files import attach, make_pdf_of
+from tests.scale.s3 import BUCKET, KEYS, S3, s3_server
+from tests.web.test_two_processes import Person
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[S3]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(bucket: S3) -> S3:
+    """It is up again, whatever a test did to it."""
+    if bucket.process.poll() is not None:
+        bucket.start()
+        bucket.make_bucket()
+    return bucket
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory, prepared_data: Path, bucket: S3) -> Iterator[list[Server]]:
+    """Two that share database and bucket, and no folder."""
+    folder = tmp_path_factory.mktemp("machines")
+    shared = {
+        "DATABASE_URL": f"sqlite:///{shutil.copy(prepared_data / 'chat.sqlite3', folder)}",
+        "SECRET_KEY": secrets.token_urlsafe(64),
+        **bucket.variables,
+    }
+    with ExitStack() as stack:
+        started = []
+        for name in ("here", "there"):
+            started.append(Server(Path(shutil.copytree(prepared_data, folder / name)), **shared))
+            stack.callback(started[-1].stop)
+        yield started
+
+
+def kept(size: str, server: Server) -> int:
+    """What a process holds (VmRSS) or has held at most (VmHWM), in bytes."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition(f"{size}:")[2].split()[0]) * 1024
+
+
+async def test_a_file_comes_and_goes_through_any_process(s3: S3, servers: list[Server], tmp_path: Path) -> None:
+    here, there = servers
+    data = make_pdf_of(24 * MEGABYTE, tmp_path)
+    async with Person(here, "alice") as alice, Person(here, "mallory") as mallory:
+        others = s3.stored()
+        path = await attach(alice, here, data, there)
+        # Nothing of the way remains but the file and its picture, and nothing of them is on a disk of ours.
+        assert sorted(key.partition("/")[0] for key in s3.stored() - others) == ["attachments", "thumbnails"]
+        for server in servers:
+            assert not [found for found in (server.data_dir / "media").rglob("*") if found.is_file()]
+
+        for server in servers:
+            assert (await mallory.http.get(f"{server.url}{path}")).status_code == 404
+            assert (await mallory.http.get(f"{server.url}{path}", headers={"Range": "bytes=0-9"})).status_code == 404
+        before = kept("VmRSS", there)
+        whole = await alice.http.get(f"{there.url}{path}")
+        assert whole.content == data
+        assert kept("VmHWM", there) - before < 12 * MEGABYTE
+        picture = await alice.http.get(f"{there.url}{path}thumbnail/")
+        assert (picture.status_code, picture.headers["content-type"]) == (200, "image/webp")
+
+        for asked, expected in [
+            ("bytes=10-19", data[10:20]),
+            ("bytes=5000000-", data[5_000_000:]),
+            ("bytes=-7", data[-7:]),
+        ]:
+            part = await alice.http.get(f"{here.url}{path}", headers={"Range": asked})
+            assert (part.status_code, part.content) == (206, expected)
+            first = data.index(expected)
+            assert part.headers["content-range"] == f"bytes {first}-{first + len(expected) - 1}/{len(data)}"
+        beyond = await alice.http.get(f"{here.url}{path}", headers={"Range": f"bytes={len(data)}-"})
+        assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(data)}")
+        other = {"Range": "bytes=0-9", "If-Range": '"another"'}
+        assert (await alice.http.get(f"{here.url}{path}", headers=other)).content == data
+
+        await asyncio.to_thread(s3.kill)
+        away = await alice.http.get(f"{there.url}{path}")
+        assert (away.status_code, away.headers["retry-after"]) == (503, "2")
+        assert "does not answer" in away.text
+    assert "Traceback" not in here.output + there.output
+
+
+@pytest.fixture
+def storage(s3: S3, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    storage = ObjectStorage(bucket_name=BUCKET, endpoint_url=s3.url)
+    for field in ("file", "thumbnail"):
+        monkeypatch.setattr(Attachment._meta.get_field(field), "storage", storage)
+    return storage
+
+
+class Provides:
+    """A client that takes a file as the real one does: in pieces, from the disk."""
+
+    taken = 0
+
+    async def upload_file(self, path: Path, filename: str, media_type: str, purpose: str) -> dict[str, str]:
+        with path.open("rb") as file:
+            while piece := file.read(65536):
+                self.taken += len(piece)
+        return {"id": "file-1", "status": "processed"}
+
+    async def retrieve_file(self, file_id: str) -> dict[str, str]:
+        raise AssertionError("there is nothing to wait for")
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_large_file_reaches_the_provider_without_being_in_memory(s3: S3, storage: ObjectStorage) -> None:
+    size = 24 * MEGABYTE
+    owner = await User.objects.acreate(username="alice")
+    provider = await Provider.objects.acreate(name="Azure", dialect="azure", base_url="http://up.test/v1/")
+    attachment = Attachment(owner=owner, name="large.pdf", media_type="application/pdf", size=size, status="ready")
+    attachment.file.name = "attachments/large"
+    await attachment.asave()
+    await asyncio.to_thread(s3.client().put_object, Bucket=BUCKET, Key="attachments/large", Body=bytes(size))
+    storage.check()
+    client = Provides()
+    tracemalloc.start()
+    part = await content_part(attachment, provider=provider, client=client, dialect=DIALECTS["azure"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (part, client.taken) == ({"type": "input_file", "file_id": "file-1"}, size)
+    assert peak < 8 * MEGABYTE
+
+    attachment.file.name = "attachments/lost"
+    await provider.files.all().adelete()
+    with pytest.raises(Refused, match="no longer stored"):
+        await content_part(attachment, provider=provider, client=client, dialect=DIALECTS["azure"])
+    await asyncio.to_thread(s3.kill)
+    with pytest.raises(Refused, match="cannot be read just now"):
+        await content_part(attachment, provider=provider, client=client, dialect=DIALECTS["azure"])
+    with pytest.raises(StorageAway):
+        storage.check()
