@@ -36,6 +36,8 @@ from chat.web.actions import title_swap
 logger = logging.getLogger(__name__)
 
 SIGNED_OUT = 4401
+# The answer to {"type": "ping"}, which a page sends when it has heard nothing for a while.
+SIGN_OF_LIFE = '<div id="nowhere" hx-swap-oob="innerHTML"></div>'
 BROKEN = 1011
 SESSION_CHECK_SECONDS = 60.0
 MIRRORED_AT_MOST = 50  # for one tab
@@ -113,6 +115,8 @@ class TabSocket(AsyncWebsocketConsumer):
         match _message(text_data):
             case {"type": "hidden", "is": bool(is_hidden)}:
                 self.tab.hide(is_hidden)
+            case {"type": "ping"}:
+                self.tab.push(SIGN_OF_LIFE)
             case {"type": "watch", "turn": int(pk)}:
                 await self.watch(pk)
             case {"type": "look", "conversation": str(conversation), "last": int(last)}:

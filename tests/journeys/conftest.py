@@ -75,3 +75,12 @@ def paper(tmp_path: Path) -> Path:
     path = tmp_path / "struggle.pdf"
     path.write_bytes(darwin_pdf())
     return path
+
+
+@pytest.fixture
+def thinking(server: Server) -> Iterator[None]:
+    """The model says what it thinks before it answers."""
+    change = "from chat.models import Deployment; Deployment.objects.update(reasoning_summary={!r})"
+    assert server.manage("shell", "--no-imports", "-c", change.format("detailed")).returncode == 0
+    yield
+    server.manage("shell", "--no-imports", "-c", change.format(""))

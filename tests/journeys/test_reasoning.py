@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.house.serving import Server
 from tests.journeys.tab import Tab
 from tests.journeys.test_parity import ANSWER_HTML
 
 pytestmark = pytest.mark.journey
-
-ASK = "from chat.models import Deployment; Deployment.objects.update(reasoning_summary={!r})"
 
 # As soon as there is a fold, open it as somebody would who waits with a finger on the key.
 WATCH = """() => {
@@ -28,13 +25,6 @@ WATCH = """() => {
     window.seen.heights.push(line.offsetHeight);
   }).observe(document.getElementById("main"), { childList: true, characterData: true, subtree: true });
 }"""
-
-
-@pytest.fixture
-def thinking(server: Server) -> Iterator[None]:
-    assert server.manage("shell", "--no-imports", "-c", ASK.format("detailed")).returncode == 0
-    yield
-    server.manage("shell", "--no-imports", "-c", ASK.format(""))
 
 
 @pytest.mark.seed("S1-32")

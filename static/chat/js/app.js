@@ -1,6 +1,7 @@
 // Everything that the page does by itself. Each module binds by data-attribute through delegation, so that
 // fragments that are swapped in later just work.
 
+import "./connection.js";
 import "./live.js";
 import "./session.js";
 import "./navigation.js";

@@ -1,10 +1,11 @@
 // The box one writes in: grows with the text, sends on Enter, never loses a word.
 
-import { byId, currentConversation, on, onChange, showProblem } from "./page.js";
+import { byId, currentConversation, offerToSendAgain, on, onChange, showProblem } from "./page.js";
 import { forgetAll, recall, remember } from "./storage.js";
 
 const SIZES_ITSELF = CSS.supports("field-sizing", "content");
 const UNFINISHED = ".chip--uploading, .chip--checking";
+const OFFLINE = "You are offline. Your message is kept here; send it when you are back.";
 
 // What was written stays with its writer: whoever signs in next in this tab finds none of it.
 const writer = byId("live")?.dataset.person ?? "";
@@ -78,6 +79,11 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target !== composer) return;
   if (obstacle()) {
     event.preventDefault();
+    return;
+  }
+  if (!navigator.onLine) {
+    event.preventDefault();
+    offerToSendAgain(OFFLINE);
     return;
   }
   composer.dataset.sending = "";

@@ -38,6 +38,16 @@ export function showProblem(sentence) {
   if (problem) problem.textContent = sentence;
 }
 
+/** Say why the message is still here, beside a button that sends it. */
+export function offerToSendAgain(sentence) {
+  showProblem(sentence);
+  const button = document.createElement("button");
+  button.type = "submit";
+  button.className = "button button--quiet";
+  button.textContent = "Send again";
+  byId("problem")?.append(" ", button);
+}
+
 export function csrfToken() {
   return document.querySelector("input[name=csrfmiddlewaretoken]")?.value ?? "";
 }

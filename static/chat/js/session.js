@@ -1,8 +1,11 @@
 // Requests that htmx makes: what they carry, and what to say when one fails.
 
-import { byId, csrfToken, showProblem, showToast } from "./page.js";
+import { byId, csrfToken, offerToSendAgain, showProblem, showToast } from "./page.js";
 
 const UNREACHABLE = "The server cannot be reached. Nothing was lost: try again in a moment.";
+const NOT_SENT = "The server cannot be reached at the moment. Your message is kept here.";
+// What a proxy says while the server behind it is restarted.
+const AWAY = [502, 503, 504];
 
 document.addEventListener("htmx:configRequest", (event) => {
   const { headers, verb } = event.detail;
@@ -26,13 +29,24 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   location.assign(`${signin}?next=${encodeURIComponent(location.pathname)}`);
 });
 
-document.addEventListener("htmx:responseError", (event) => tell(event, sentenceFor(event.detail.xhr.status)));
-document.addEventListener("htmx:sendError", (event) => tell(event, UNREACHABLE));
-document.addEventListener("htmx:timeout", (event) => tell(event, UNREACHABLE));
+document.addEventListener("htmx:responseError", (event) => {
+  const { status } = event.detail.xhr;
+  if (AWAY.includes(status)) unreachable(event);
+  else tell(event, sentenceFor(status));
+});
+document.addEventListener("htmx:sendError", unreachable);
+document.addEventListener("htmx:timeout", unreachable);
+
+// It may have arrived all the same: sent again, it goes under the same key, and two of one key are one turn.
+function unreachable(event) {
+  if (event.detail.elt?.matches("[data-composer]")) offerToSendAgain(NOT_SENT);
+  else tell(event, UNREACHABLE);
+}
 
 function tell(event, sentence) {
-  if (event.detail.elt?.matches("[data-composer]")) showProblem(sentence);
-  else showToast(sentence);
+  const { elt } = event.detail;
+  if (elt?.matches("[data-composer]")) showProblem(sentence);
+  else if (!elt?.closest("#errand")) showToast(sentence);
 }
 
 function sentenceFor(status) {
