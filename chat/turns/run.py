@@ -60,8 +60,9 @@ def adopt(adopted: Adopted) -> None:
     if row.turn_id in hub.turns:
         return
     live = hub.open(row.turn_id, str(adopted.conversation_id))
-    shown = LiveResponse(row.pk, Draft.restore(row.response_id, row.output or [], row.cursor))
-    _run(live, shown, adopted.earlier, load)
+    draft = Draft.restore(row.response_id, row.output or [], row.cursor)
+    draft.model, draft.usage = row.model, row.usage  # what comes may not say them again
+    _run(live, LiveResponse(row.pk, draft), adopted.earlier, load)
 
 
 def _run(live: LiveTurn, response: LiveResponse, earlier: Sequence[StoredResponse], take: Take) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -69,17 +70,21 @@ async def run(spoken_for: Callable[[], Sequence[int]], adopt: Callable[[Adopted]
 
 
 def sweep(spoken_for: Sequence[int] = ()) -> list[Adopted]:
-    """Take over or close each run that was left, or has been silent for LEASE_SECONDS. Those to go on with."""
+    """Take over or close each run that was left, or has been silent for LEASE_SECONDS. Those to go on with.
+
+    As many as this process may carry: the others are for other processes, or for later.
+    """
+    room = settings.RUNNING_PER_PROCESS - len(spoken_for)
     limit = timezone.now() - timedelta(seconds=LEASE_SECONDS)
     silent = Q(heartbeat_at__lt=limit) | Q(heartbeat_at=None, created_at__lt=limit)
     # What has just been asked has no owner either, and no id upstream.
     left = Q(owner=None, heartbeat_at=None, background=True) & ~Q(response_id="")
     orphans = Response.objects.filter(silent | left, status__in=LIVE).exclude(turn_id__in=spoken_for)
-    found = []
+    found: list[Adopted] = []
     for response in orphans.select_related("turn__deployment__provider"):
         if not _may_be_known_upstream(response):
             close(response, Status.INTERRUPTED)
-        elif (adopted := _adopted(response)) is not None:
+        elif len(found) < room and (adopted := _adopted(response)) is not None:
             found.append(adopted)
     return found
 

@@ -17,6 +17,7 @@ from django.db import connections
 from django.test import AsyncClient
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
 from chat import engines
 from chat.conversations.ask import Asked
@@ -419,6 +420,24 @@ async def test_what_the_provider_did_not_end_is_interrupted_with_its_text(
     response = await adopted_to_its_end(asked)
     assert (kept.asked, response.status, response.text) == ([""], Status.INTERRUPTED, "Because")
     assert response.turn.status == Status.INTERRUPTED
+
+
+async def test_no_more_are_adopted_than_a_process_may_carry(upstream: Script, put: Put, settings: Settings) -> None:
+    upstream()
+    for _ in range(3):
+        await sync_to_async(dead)(await stored(put))
+    settings.RUNNING_PER_PROCESS = 4
+    first = await sync_to_async(sweep.sweep)([-1, -2])
+    assert len(first) == 2
+    settings.RUNNING_PER_PROCESS = 5
+    assert len(await sync_to_async(sweep.sweep)([-1, -2])) == 1, "the one that was left to others"
+
+
+async def test_who_answered_is_still_known_when_it_ends_without_saying_so(upstream: Script, put: Put) -> None:
+    asked = await stored(put)
+    await sync_to_async(dead)(asked, model="m-1-2026", background=False)
+    Kept(upstream(), retrieved=[refused(404)])
+    assert (await adopted_to_its_end(asked)).model == "m-1-2026"
 
 
 @pytest.mark.parametrize("fields", [{"store": False, "background": False}, {"response_id": ""}])
