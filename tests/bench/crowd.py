@@ -66,6 +66,7 @@ class Seen:
     turn: int = 0
     problem: str = ""
     arrived: Any = field(default_factory=lambda: array("q"))
+    watched: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, html: bytes) -> None:
@@ -80,7 +81,11 @@ class Seen:
                 self.has_gap = True
         if b"data-status" in html and (status := _STATUS.search(html)):
             self.status = status[1].decode()
-            self.over.set()
+            self.end()
+
+    def end(self) -> None:
+        self.watched.set()
+        self.over.set()
 
     @property
     def is_complete(self) -> bool:
@@ -170,7 +175,7 @@ class AtThePage(Person):
             html = await answer.text()
             if answer.status != 200:
                 seen.problem = f"{answer.status}: {html[:200]}"
-                seen.over.set()
+                seen.end()
                 return
             address = answer.headers.get("HX-Push-Url", "")
         self._read_form(html)
@@ -184,8 +189,11 @@ class AtThePage(Person):
             seen.take(html.encode())
 
     def _frame(self, socket: Socket, html: bytes) -> None:
-        if self._seen is not None:
-            self._seen.take(html)
+        if (seen := self._seen) is not None:
+            seen.take(html)
+            # The first thing that comes of a watched turn is all of it that there is.
+            if not seen.watched.is_set() and seen.turn and b'id="t%d-answer"' % seen.turn in html:
+                seen.watched.set()
         self._frames += 1
         socket.send(b'{"type":"ack","n":%d}' % self._frames)
 
@@ -216,6 +224,7 @@ class AtTheRelay(Person):
         seen.began = time.monotonic_ns()
         assert self.socket is not None
         self.socket.send(seen.order.question.encode())
+        seen.watched.set()
 
     def _frame(self, socket: Socket, html: bytes) -> None:
         if self._seen is not None:
@@ -351,7 +360,7 @@ class Crowd:
         """Ask all of it, and wait until every answer is over.
 
         `hold`: after how many seconds everybody stops to read, and for how many. `together`: where to say that the
-        answers, which wait for it, may begin; then few ask at a time, as fast as they are answered.
+        answers, which wait for it, may begin, as soon as everybody watches; few ask at a time, as fast as they may.
         """
         questions = [Asked(Order(**one["order"]), one["person"], one["at"]) for one in asked]
         seens = []
@@ -362,7 +371,7 @@ class Crowd:
         latest = max(question.at + question.order.seconds for question in questions) + sum(hold)
         besides = [_hold(members, *hold)] if hold else []
         if together:
-            besides.append(self._begin_together(f"{together}{len(questions)}"))
+            besides.append(self._begin_together(f"{together}{len(questions)}", seens))
         gate = asyncio.Semaphore(ASKED_AT_ONCE if together else len(questions))
         async with Meter(pids).running() as meter:
             try:
@@ -373,7 +382,9 @@ class Crowd:
                 pass  # what has not come by now shows as incomplete
         return asdict(self._outcome(seens, meter))
 
-    async def _begin_together(self, address: str) -> None:
+    async def _begin_together(self, address: str, seens: Sequence[Seen]) -> None:
+        for seen in seens:
+            await seen.watched.wait()
         async with self._pages.get(address) as answer:
             assert answer.status == 204, answer.status
 

@@ -105,7 +105,7 @@ def measure_many(rounds: int = ROUNDS, streams: int = STREAMS, seconds: float = 
     """Many answers at once. Each person has a page of a new chat, and watches.
 
     Twice: all asked within a second, whose words all count, those of the rush, too; and (`steady`) with answers that
-    begin when everybody has asked, which shows what the words alone cost.
+    begin when everybody has asked and watches, which shows what the words alone cost.
     """
     runs: dict[str, list[Outcome]] = {"rush": [], "steady": [], "relay": []}
     complete: list[int] = []
@@ -169,7 +169,7 @@ def rush(streams: int, seconds: float) -> list[Asked]:
 
 
 def steady(streams: int, seconds: float) -> list[Asked]:
-    """The same with answers that begin when everybody has asked."""
+    """The same with answers that begin when everybody has asked and watches."""
     words = round(seconds * PER_SECOND)
     return [Asked(Order(number, words, PER_SECOND, None), number) for number in range(streams)]
 
@@ -179,9 +179,9 @@ def kept(product: Product, outcome: Outcome) -> int:
     return min(outcome.complete, product.whole(outcome.turns))
 
 
-def tell(group: str, outcome: Outcome, product: Product | None = None) -> None:
-    """Say what went wrong with single answers, and what the server's log has about it."""
+def tell(group: str, outcome: Outcome, *products: Product) -> None:
+    """Say what went wrong with single answers, and what the servers' logs have about it."""
     for problem in outcome.problems:
         print(f"{group}: {problem}", file=sys.stderr)
-    if outcome.problems and product is not None:
+    for product in products if outcome.problems else ():
         print(*product.complaints[-COMPLAINTS:], sep="\n", file=sys.stderr)

@@ -44,7 +44,7 @@ def measure(rounds: int = ROUNDS, streams: int = STREAMS, seconds: float = SECON
                 with ours.people(people) as group:
                     outcomes.append(ours.run(group, steady(streams, seconds)))
                 complete.append(kept(first, outcomes[-1]))
-                tell("two", outcomes[-1], first)
+                tell("two", outcomes[-1], first, second)
     return figures(outcomes, complete, streams)
 
 
