@@ -41,8 +41,8 @@ class Plan:
     seed: int = 0
     while_starting: float = 0.35
     shutdowns: float = 0.12
-    shortest_life: float = 0.0
     longest_life: float = 1.6
+    until_shown: float = 0.0  # live until tabs were shown text for so long, however slow the machine is
     settle_seconds: float = SETTLE_SECONDS
     tabs_seconds: float = 8.0  # for the tabs to be told, when all is stored
     command: Sequence[str] = SERVE
@@ -117,7 +117,7 @@ async def _drill(plan: Plan, site: Site, port: int) -> Record:
     site.store.work_in_background(BACKGROUND)
     drama = Drama(site.url, people, site.store.deployments(), random.Random(dice.random()))
     tabs = list(drama.tabs(TABS_EACH))
-    deaths = await _killed_again_and_again(plan, site, dice)
+    deaths = await _killed_again_and_again(plan, site, drama, dice)
     await asyncio.sleep(plan.longest_life / 2)
     drama.is_over = True
     settled_at, settled_rows = await _settled(site, site.last_start + plan.settle_seconds)
@@ -144,7 +144,7 @@ async def _drill(plan: Plan, site: Site, port: int) -> Record:
     )
 
 
-async def _killed_again_and_again(plan: Plan, site: Site, dice: random.Random) -> list[Death]:
+async def _killed_again_and_again(plan: Plan, site: Site, drama: Drama, dice: random.Random) -> list[Death]:
     deaths: list[Death] = []
     while sum(death.how == signal.SIGKILL for death in deaths) < plan.kills:
         product = dice.choice(site.products)
@@ -152,7 +152,8 @@ async def _killed_again_and_again(plan: Plan, site: Site, dice: random.Random) -
             await asyncio.sleep(dice.uniform(0, STARTING_SECONDS))
         else:
             await product.ready()
-            await asyncio.sleep(dice.uniform(plan.shortest_life, plan.longest_life))
+            await asyncio.sleep(dice.uniform(0, plan.longest_life))
+            await drama.shows_for(plan.until_shown, product.began)
         how = signal.SIGTERM if dice.random() < plan.shutdowns else signal.SIGKILL
         deaths.append(await _end(site, product, how))
         await product.launch()

@@ -108,6 +108,7 @@ class Drama:
         self.strange: list[str] = []
         self.is_over = False
         self._numbers = itertools.count(1)
+        self._news = asyncio.Event()
 
     async def tab(self, person: Person) -> None:
         """One tab of a person: it asks, watches, asks on, or is closed and opened anew."""
@@ -136,6 +137,24 @@ class Drama:
         except TimeoutError:
             return False
         return True
+
+    async def shows_for(self, seconds: float, since: float) -> None:
+        """Wait until tabs are shown an answer that began so long ago and has not ended."""
+        while self._shown_seconds(since) < seconds:
+            self._news.clear()
+            await self._news.wait()
+
+    def _shown_seconds(self, since: float) -> float:
+        """How long the answer has been growing that tabs watch since the longest time."""
+        now = time.monotonic()
+        growing = [
+            shown[0][0]
+            for question in self.questions
+            if (shown := [step for step in question.shown if step[0] > since])
+            and shown[-1][1] < question.words
+            and shown[-1][0] > now - 0.5  # else its tab was closed, and it may have ended since
+        ]
+        return now - min(growing, default=now)
 
     # The form
 
@@ -266,6 +285,7 @@ class Drama:
             if new := set(map(int, word.findall(frame))) - seen:
                 seen |= new
                 question.shown.append((now, max(seen)))
+                self._news.set()
                 if len(seen) != max(seen):
                     missing = sorted(set(range(1, max(seen))) - seen)
                     question.gaps.append(f"{question.marker}: shown up to word {max(seen)} without {missing[:5]}")

@@ -1,4 +1,4 @@
-"""`manage.py serve` with two promises switched off: it writes too rarely, and looks after nobody's silent runs.
+"""`manage.py serve` with two promises switched off: it hardly ever writes, and looks after nobody's silent runs.
 
 The drill has to notice both, or its silence says nothing.
 """
@@ -22,6 +22,6 @@ if __name__ == "__main__":
     django.setup()
     from chat.turns import sweep, writer
 
-    writer.WRITE_SECONDS = 5.0
+    writer.WRITE_SECONDS = 60.0
     sweep.run = look_after_nobody
     call_command("serve")
