@@ -21,7 +21,7 @@ entra: .venv/entra.installed  ## install what signs in with Microsoft Entra ID, 
 scale: .venv/scale.installed  ## install what speaks to PostgreSQL, Redis and S3, for `make run`
 
 test: .venv/all.installed  ## run all tests, browser journeys included (ARGS="..." for pytest)
-	@.ci/apt chromium redis-server postgresql nginx-light
+	@.ci/apt chromium redis-server postgresql nginx openssl
 	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=worksteal --durations=10 $(if $(CI),-p no:cacheprovider) $(ARGS)
 
 bench: .venv/all.installed  ## measure what is promised; prints a table, writes bench.json
