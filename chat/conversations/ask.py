@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from chat.models import Attachment, Conversation, Deployment, Response, Turn, User
@@ -46,7 +46,7 @@ class Question:
 class Asked:
     """What was stored. A repeat carries the turn of the first submit and must not be run again.
 
-    `earlier` are the responses of the turn that the new one goes on from.
+    `earlier` are the responses of the turn that the new one goes on from. `attachments` are those of a new turn.
     """
 
     conversation: Conversation
@@ -54,6 +54,7 @@ class Asked:
     response: Response
     is_repeat: bool = False
     earlier: Sequence[StoredResponse] = ()
+    attachments: Sequence[Attachment] | None = None
 
 
 def ask(owner: User, conversation: Conversation | None, question: Question, *, is_full: bool = False) -> Asked:
@@ -62,26 +63,21 @@ def ask(owner: User, conversation: Conversation | None, question: Question, *, i
     `is_full`: the process that would run it carries as many as it may.
     """
     question = replace(question, text=tidy(question.text).strip())
-    repeat = _earlier(owner, question)
-    if repeat is not None:
-        return repeat
     attachments = _check(owner, question)
     try:
         with transaction.atomic():
             lock_person(owner)
             conversation = locked(conversation) if conversation else _new(owner, question)
-            # The same form may have been stored while this one waited for the locks.
+            # After the locks: the same form may have been stored while this one waited for them.
             repeat = _earlier(owner, question)
             if repeat is not None:
                 return repeat
-            if not conversation._state.adding:
-                refuse_while_answering(conversation)
-            refuse_beyond_limits(owner, is_full=is_full)
+            refuse_while_busy(owner, conversation, is_full=is_full)
             deployment = _deployment(owner, conversation, question)
             if question.deployment_id is not None:
                 conversation.deployment = deployment
-            turn = _store(conversation, conversation.head, question, deployment, attachments)
-            return Asked(conversation, turn, _first_response(turn))
+            turn = _store(conversation, conversation.head_id, question, deployment, attachments)
+            return Asked(conversation, turn, _first_response(turn), attachments=attachments)
     except IntegrityError:
         # The same form arrived twice at the same moment; the other one won.
         repeat = _earlier(owner, question)
@@ -95,13 +91,12 @@ def ask_again(turn: Turn, key: uuid.UUID, *, is_full: bool = False) -> Asked:
     with transaction.atomic():
         lock_person(turn.conversation.owner)
         conversation = locked(turn.conversation)
-        refuse_while_answering(conversation)
-        refuse_beyond_limits(conversation.owner, is_full=is_full)
+        refuse_while_busy(conversation.owner, conversation, is_full=is_full)
         deployment = _deployment(conversation.owner, conversation, None)
         question = Question(turn.question, key)
         attachments = list(turn.attachments.order_by("turnattachment__pk"))
-        again = _store(conversation, turn.parent, question, deployment, attachments)
-        return Asked(conversation, again, _first_response(again))
+        again = _store(conversation, turn.parent_id, question, deployment, attachments)
+        return Asked(conversation, again, _first_response(again), attachments=attachments)
 
 
 def provisional_title(text: str, attachments: Sequence[Attachment]) -> str:
@@ -144,6 +139,8 @@ def _check(owner: User, question: Question) -> list[Attachment]:
             f"The message has {len(question.text):,} characters; {settings.QUESTION_MAX_CHARACTERS:,} fit. "
             "Shorten it, or attach the text as a PDF."
         )
+    if not question.attachment_ids:
+        return []
     found = {a.pk: a for a in Attachment.objects.visible_to(owner).filter(pk__in=question.attachment_ids)}
     attachments = []
     for pk in question.attachment_ids:
@@ -158,6 +155,8 @@ def _check(owner: User, question: Question) -> list[Attachment]:
 
 def lock_person(owner: User) -> None:
     """Hold up what the person asks elsewhere at this moment, so that limits count. Before any other lock."""
+    if not connection.features.has_select_for_update:
+        return  # SQLite: the transaction itself has locked all
     # FOR NO KEY UPDATE: rows that refer to the person can still be added.
     list(User.objects.select_for_update(no_key=True).filter(pk=owner.pk).values_list("pk"))
 
@@ -168,16 +167,14 @@ def locked(conversation: Conversation) -> Conversation:
     return Conversation.objects.select_for_update().get(pk=conversation.pk)
 
 
-def refuse_while_answering(conversation: Conversation) -> None:
-    if conversation.turns.filter(status__in=LIVE).exists():
+def refuse_while_busy(owner: User, conversation: Conversation, *, is_full: bool) -> None:
+    """To be called with the person's lock, before anything is stored. One query, for it is on the way of each question."""
+    live = Turn.objects.filter(conversation__owner=owner, status__in=LIVE)
+    answering = list(live.values_list("conversation_id", flat=True))
+    if conversation.pk in answering:
         raise Refused("An answer is still being written here. Wait for it, or stop it first.")
-
-
-def refuse_beyond_limits(owner: User, *, is_full: bool) -> None:
-    """To be called with the person's lock, before anything is stored."""
-    running = Turn.objects.filter(conversation__owner=owner, status__in=LIVE).count()
-    if running >= settings.RUNNING_PER_PERSON:
-        answers = "1 answer is" if running == 1 else f"{running} answers are"
+    if len(answering) >= settings.RUNNING_PER_PERSON:
+        answers = "1 answer is" if len(answering) == 1 else f"{len(answering)} answers are"
         raise Refused(f"{answers} being written for you at the moment; wait for one, or stop one.")
     if is_full:
         raise Refused("Very many answers are being written here at the moment. Send this again in a little while.")
@@ -205,7 +202,7 @@ def _deployment(owner: User, conversation: Conversation, question: Question | No
 
 def _store(
     conversation: Conversation,
-    parent: Turn | None,
+    parent_id: int | None,
     question: Question,
     deployment: Deployment,
     attachments: Sequence[Attachment],
@@ -220,7 +217,7 @@ def _store(
         conversation.save()
     turn = Turn.objects.create(
         conversation=conversation,
-        parent=parent,
+        parent_id=parent_id,
         question=question.text,
         deployment=deployment,
         idempotency_key=question.key,

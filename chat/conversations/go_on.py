@@ -14,8 +14,7 @@ from chat.conversations.ask import (
     Refused,
     lock_person,
     locked,
-    refuse_beyond_limits,
-    refuse_while_answering,
+    refuse_while_busy,
 )
 from chat.models import Deployment, Response, Status, Turn
 from chat.rendering.views import stored_responses
@@ -33,7 +32,7 @@ def go_on(turn: Turn, after: int, *, is_full: bool = False) -> Asked:
         responses = list(turn.responses.all())
         if any(response.pk == after for response in responses[:-1]):
             return Asked(conversation, turn, responses[-1], is_repeat=True)
-        refuse_while_answering(conversation)
+        refuse_while_busy(conversation.owner, conversation, is_full=is_full)
         if conversation.head_id != turn.pk:
             raise Refused("The conversation has gone on since. Ask in the message box.")
         if not turn.can_go_on or responses[-1].pk != after:
@@ -42,7 +41,6 @@ def go_on(turn: Turn, after: int, *, is_full: bool = False) -> Asked:
         deployment = offered.filter(pk=turn.deployment_id).first() if turn.deployment_id else None
         if deployment is None:
             raise Refused("The model that wrote this is no longer offered. Choose another one, and try again.")
-        refuse_beyond_limits(conversation.owner, is_full=is_full)
         response = Response.objects.create(
             turn=turn,
             order=responses[-1].order + 1,

@@ -137,10 +137,10 @@ def _tokens(row: Any, name: str) -> int:
 
 
 def foot_view(turn: Turn, *, readonly: bool = False, is_new: bool = False, oob: bool = False) -> FootView:
-    responses = list(turn.responses.all())
-    last = responses[-1] if responses else None
     if turn.is_live:
         return FootView(turn.pk, True, turn.status, readonly=readonly, oob=oob)
+    responses = list(turn.responses.all())
+    last = responses[-1] if responses else None
     problem = problem_of(turn, last)
     usage = usage_of(responses)
     is_last = turn.conversation.head_id == turn.pk
@@ -189,14 +189,25 @@ def stored_responses(responses: Iterable[Response]) -> tuple[StoredResponse, ...
 
 
 def turn_view(turn: Turn, *, readonly: bool = False) -> TurnView:
+    return _turn_view(turn, turn.attachments.all(), turn.responses.all(), readonly=readonly)
+
+
+def new_turn_view(turn: Turn, attachments: Iterable[Attachment], response: Response) -> TurnView:
+    """Of a turn that has just been stored, by those who have its rows: nothing is read."""
+    return _turn_view(turn, attachments, [response])
+
+
+def _turn_view(
+    turn: Turn, attachments: Iterable[Attachment], responses: Iterable[Response], *, readonly: bool = False
+) -> TurnView:
     deployment = turn.deployment
     return TurnView(
         pk=turn.pk,
         question=turn.question,
         answered_by=str(deployment) if deployment else "The model",
         foot=foot_view(turn, readonly=readonly),
-        attachments=[chip_view(attachment) for attachment in turn.attachments.all()],
-        responses=[ResponseView(response_html(response)) for response in turn.responses.all()],
+        attachments=[chip_view(attachment) for attachment in attachments],
+        responses=[ResponseView(response_html(response)) for response in responses],
     )
 
 

@@ -29,7 +29,7 @@ from chat.conversations import keep
 from chat.conversations.ask import Asked, Question, Refused
 from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
-from chat.rendering.views import ToastView, render_turn, turn_view
+from chat.rendering.views import ToastView, new_turn_view, render_turn, turn_view
 from chat.turns import notices, resuming, run, sweep
 from chat.web.access import (
     PersonRequest,
@@ -78,8 +78,10 @@ def _is_full() -> bool:
 
 def _is_first_of_today(request: PersonRequest, conversation: Conversation | None) -> bool:
     """To be looked at before something is asked, which makes it so: whether the list stays as it is."""
+    if conversation is None:
+        return False
     newest = Conversation.objects.visible_to(request.user).newest_first().first()
-    return newest is not None and newest == conversation and is_of_today(newest, person_timezone(request))
+    return newest == conversation and is_of_today(conversation, person_timezone(request))
 
 
 def _question(request: PersonRequest) -> Question:
@@ -112,14 +114,17 @@ def _asked_response(request: PersonRequest, asked: Asked, is_new: bool, stays: b
         response.headers["HX-Push-Url"] = url
     else:
         key = render_to_string("chat/_composer_key.html", {"key": uuid.uuid4(), "oob": True})
-        turn = _turn_html(asked.turn.pk) + key
+        turn = _turn_html(asked) + key
         response = HttpResponse(turn if stays else turn + sidebar_swap(request, asked.conversation))
     response.headers["HX-Trigger"] = json.dumps({"asked": {"turn": asked.turn.pk}})
     return response
 
 
-def _turn_html(pk: int) -> str:
-    return render_turn(turn_view(Turn.objects.with_answers().get(pk=pk)))
+def _turn_html(asked: Asked) -> str:
+    """The turn as it was stored; of one that was there before, as it is by now."""
+    if asked.attachments is not None:
+        return render_turn(new_turn_view(asked.turn, asked.attachments, asked.response))
+    return render_turn(turn_view(Turn.objects.with_answers().get(pk=asked.turn.pk)))
 
 
 async def _tell_other_tabs(request: PersonRequest, asked: Asked, *, stays: bool) -> None:
@@ -142,7 +147,7 @@ async def retry(request: PersonRequest, pk: int) -> HttpResponseBase:
     await _tell_other_tabs(request, asked, stays=stays)
     if not request.htmx:
         return redirect("conversation", asked.conversation.pk)
-    html = await sync_to_async(_turn_html)(asked.turn.pk)
+    html = await sync_to_async(_turn_html)(asked)
     return HttpResponse(html if stays else html + await sync_to_async(sidebar_swap)(request, asked.conversation))
 
 
@@ -168,7 +173,7 @@ async def go_on(request: PersonRequest, pk: int, after: int) -> HttpResponseBase
             await notices.list_changed(request.user.pk, tab_of(request))
     if not request.htmx:
         return redirect("conversation", asked.conversation.pk)
-    html = await sync_to_async(_turn_html)(pk)
+    html = await sync_to_async(_turn_html)(asked)
     return HttpResponse(html if stays else html + await sync_to_async(sidebar_swap)(request, asked.conversation))
 
 

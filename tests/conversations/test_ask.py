@@ -114,7 +114,7 @@ class TestStored:
         short = make_conversation(alice, deployment, turns=2)
         long = make_conversation(alice, deployment, turns=300)
         for conversation in (short, long):
-            with django_assert_num_queries(13):
+            with django_assert_num_queries(9):
                 ask(alice, conversation, question())
 
 
