@@ -59,6 +59,7 @@ def test_a_connection_that_is_cut_fifty_times_in_one_answer_loses_nothing(wired:
         cuts += wire.cut() > 0
     assert wired.last.locator(".foot[data-live]").count() == 1, "the answer was over before the last cut"
     assert PROSE[ENOUGH - 900 : ENOUGH - 100] in wired.finished()
+    expect(wired.title).to_have_text("Repeat after me")
     assert_equals_a_reload(wired)
 
 
@@ -73,6 +74,7 @@ def test_a_connection_that_falls_silent_is_noticed_and_made_anew(wired: Tab, wir
     assert time.monotonic() - silent < 20
     assert wire.connections > before
     assert PROSE[4_900:5_400] in wired.finished()
+    expect(wired.title).to_have_text("Repeat after me")  # it comes from the model, after the answer
     wire.cut()  # the browser kept other connections that fell silent, and would use them
     assert_equals_a_reload(wired)
 
