@@ -146,20 +146,29 @@ async def _drill(plan: Plan, site: Site, port: int) -> Record:
 
 async def _killed_again_and_again(plan: Plan, site: Site, drama: Drama, dice: random.Random) -> list[Death]:
     deaths: list[Death] = []
-    while sum(death.how == signal.SIGKILL for death in deaths) < plan.kills:
+    for how, while_starting in _rounds(plan, dice):
         product = dice.choice(site.products)
-        if deaths and dice.random() < plan.while_starting:
+        if while_starting:
             await asyncio.sleep(dice.uniform(0, STARTING_SECONDS))
         else:
             await product.ready()
             await asyncio.sleep(dice.uniform(0, plan.longest_life))
             await drama.shows_for(plan.until_shown, product.began)
-        how = signal.SIGTERM if dice.random() < plan.shutdowns else signal.SIGKILL
         deaths.append(await _end(site, product, how))
         await product.launch()
     for product in site.products:
         await product.ready()
     return deaths
+
+
+def _rounds(plan: Plan, dice: random.Random) -> list[tuple[signal.Signals, bool]]:
+    """How each life ends, and whether it may end before it serves: so many of each, in any order."""
+    hows = [signal.SIGKILL] * plan.kills + [signal.SIGTERM] * round(plan.kills * plan.shutdowns)
+    early = round(len(hows) * plan.while_starting)
+    moments = [True] * early + [False] * (len(hows) - early)
+    dice.shuffle(hows)
+    dice.shuffle(moments)
+    return list(zip(hows, moments, strict=True))
 
 
 async def _end(site: Site, product: Product, how: signal.Signals) -> Death:
