@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -152,7 +154,8 @@ async def there(run: Run) -> AsyncIterator[Mirrors]:
 @pytest_asyncio.fixture
 async def told(real_redis: Redis, run: Run, settings: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Redis]:
     """The process that runs the turn tells it through Redis."""
-    if real_redis.process.poll() is not None:
+    with suppress(subprocess.TimeoutExpired):  # a test before may have killed it
+        real_redis.process.wait(0.1)
         await asyncio.to_thread(real_redis.start)
     settings.REDIS_URL = real_redis.url
     for module in (mirror, telling):
@@ -325,13 +328,14 @@ class TestWithoutRedis:
         await assert_equals_a_reload(watching)
         watching.task.cancel()
 
-    async def test_a_redis_that_is_away_is_done_without(
-        self, told: Redis, run: Run, there: Mirrors, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+    async def test_a_redis_that_is_away_or_silent_is_done_without(
+        self, told: Redis, run: Run, there: Mirrors, caplog: pytest.LogCaptureFixture, how: signal.Signals
     ) -> None:
         watching = Watching(run.turn)
         there.watch(watching.tab, await loaded(run.turn))
         await watching.until(run.go_on(20))
-        await asyncio.to_thread(told.kill)
+        told.process.send_signal(how)
         word = run.go_on(20)
         await run.store()
         await watching.until(word)
@@ -339,6 +343,7 @@ class TestWithoutRedis:
         await watching.until("completed")
         await assert_equals_a_reload(watching)
         assert "read from their rows" in caplog.text
+        told.process.send_signal(signal.SIGCONT)
         watching.task.cancel()
 
     async def test_a_redis_that_comes_back_is_used_again(
