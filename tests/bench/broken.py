@@ -22,6 +22,13 @@ class Losing(relay.Relay):
             await super().send(text_data)
 
 
+class Silent(relay.Relay):
+    """Says nothing at all."""
+
+    async def answer(self, question: str) -> None:
+        pass
+
+
 class Twisting(relay.Relay):
     """Sends each pair of frames the wrong way round."""
 
@@ -69,6 +76,7 @@ class Fat(relay.Relay):
 
 HOW: dict[str, Any] = {
     "losing": Losing,
+    "silent": Silent,
     "twisting": Twisting,
     "late": Late,
     "busy": Busy,

@@ -33,10 +33,10 @@ from .sockets import Refused, Socket, open_socket
 HOST = "bench.example"
 PAGE_HEADERS = {"Host": HOST, "Origin": f"https://{HOST}", "X-Forwarded-Proto": "https"}
 SAMPLE_SECONDS = 0.05
-PATIENCE_SECONDS = 30.0  # after the last word should have come
 OPENED_AT_ONCE = 20
 OPENED_AT_MOST = 3  # times, one after the other
 ASKED_AT_ONCE = 8
+ASK_SECONDS = 0.15  # that each question may take where few are asked at a time
 
 _FIELD = {name: re.compile(rf'name="{name}" value="([^"]*)"') for name in ("csrfmiddlewaretoken", "tab", "key")}
 _ACTION = re.compile(r'<form class="composer"[^>]* action="([^"]+)"')
@@ -355,12 +355,18 @@ class Crowd:
         return len(members)
 
     async def run(
-        self, group: str, asked: list[dict[str, Any]], pids: list[int], hold: Sequence[float] = (), together: str = ""
+        self,
+        group: str,
+        asked: list[dict[str, Any]],
+        pids: list[int],
+        hold: Sequence[float],
+        patience: float,
+        provider: str,
     ) -> dict[str, Any]:
         """Ask all of it, and wait until every answer is over.
 
-        `hold`: after how many seconds everybody stops to read, and for how many. `together`: where to say that the
-        answers, which wait for it, may begin, as soon as everybody watches; few ask at a time, as fast as they may.
+        `hold`: after how many seconds everybody stops to read, and for how many. Where the answers begin together, few
+        ask at a time, as fast as they may, and `provider` is told when everybody watches.
         """
         questions = [Asked(Order(**one["order"]), one["person"], one["at"]) for one in asked]
         seens = []
@@ -370,21 +376,26 @@ class Crowd:
         members = self._groups[group]
         latest = max(question.at + question.order.seconds for question in questions) + sum(hold)
         besides = [_hold(members, *hold)] if hold else []
+        together = any(question.order.after is None for question in questions)
         if together:
-            besides.append(self._begin_together(f"{together}{len(questions)}", seens))
+            besides.append(self._begin_together(f"{provider}together/{len(questions)}", seens))
+            latest += len(questions) * ASK_SECONDS
         gate = asyncio.Semaphore(ASKED_AT_ONCE if together else len(questions))
         async with Meter(pids).running() as meter:
             try:
-                async with asyncio.timeout(latest + PATIENCE_SECONDS):
+                async with asyncio.timeout(latest + patience):
                     asks = (_ask(members[q.person], q, seen, gate) for q, seen in zip(questions, seens, strict=True))
                     await asyncio.gather(*asks, *besides)
-            except TimeoutError:
-                pass  # what has not come by now shows as incomplete
+            except TimeoutError:  # what has not come by now shows as incomplete
+                await self._tell(f"{provider}silence")
         return asdict(self._outcome(seens, meter))
 
     async def _begin_together(self, address: str, seens: Sequence[Seen]) -> None:
         for seen in seens:
             await seen.watched.wait()
+        await self._tell(address)
+
+    async def _tell(self, address: str) -> None:
         async with self._pages.get(address) as answer:
             assert answer.status == 204, answer.status
 

@@ -25,6 +25,7 @@ from .crowd import HOST, PAGE_HEADERS, Asked, Outcome
 from .machine import allow_many_sockets, pin_load, pin_server
 
 LOCKED = "database is locked"
+PATIENCE_SECONDS = 30.0  # after the last word should have come
 
 
 class Child:
@@ -173,11 +174,17 @@ class Stage:
         finally:
             self._crowd.tell("leave", {"group": name})
 
-    def run(self, group: str, asked: Sequence[Asked], pid: int | None = None, hold: Sequence[float] = ()) -> Outcome:
+    def run(
+        self,
+        group: str,
+        asked: Sequence[Asked],
+        pid: int | None = None,
+        hold: Sequence[float] = (),
+        patience: float = PATIENCE_SECONDS,
+    ) -> Outcome:
         """Let a group ask, and wait until all is answered. `pid` is the server whose CPU time is looked at."""
-        order: dict[str, Any] = {"group": group, "asked": [asdict(one) for one in asked], "hold": list(hold)}
-        if any(one.order.after is None for one in asked):
-            order["together"] = self.provider_url.replace("/v1/", "/together/")
+        order = {"group": group, "asked": [asdict(one) for one in asked], "hold": list(hold), "patience": patience}
+        order["provider"] = self.provider_url.removesuffix("v1/")
         outcome = self._crowd.tell("run", {**order, "pids": [] if pid is None else [pid]})
         return Outcome(**{**outcome, "turns": {int(pk): words for pk, words in outcome["turns"].items()}})
 

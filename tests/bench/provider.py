@@ -2,7 +2,7 @@
 
 It prints its port, and ends when its standard input does. When a delta was written is noted in FILE (`answers.Times`).
 Whatever is no question of the bench, such as the wish for a title, is answered with three words at once. Answers that
-come together wait for `GET /together/N`, which is answered when there are N of them.
+come together wait for `GET /together/N`, which is answered when there are N of them. `GET /silence` ends all answers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import re
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Answer(Stream):
         self._order = order
         self._times = times
         self.per_second = order.per_second
+        self._is_over = False
 
     def begin(self) -> None:
         """What a server says at once; the words come later."""
@@ -48,6 +50,14 @@ class Answer(Stream):
         else:
             frames = [self.delta(word) for word in self._words]
             asyncio.get_running_loop().call_at(self._first, self._flood, frames)
+
+    def hang_up(self) -> None:
+        if not self._is_over:
+            self._transport.abort()
+
+    def close(self) -> None:
+        super().close()
+        self._is_over = True  # what comes over the same connection now is another answer
 
     def _flood(self, frames: list[bytes]) -> None:
         for number, frame in enumerate(frames):
@@ -74,6 +84,7 @@ class Connection(asyncio.Protocol):
 
     times: Times
     count = 0
+    begun: weakref.WeakSet[Answer] = weakref.WeakSet()
     silent: list[Answer] = []
     waits_for: tuple[int, Any] = (0, None)  # so many silent answers, and who is told then that they begin
 
@@ -92,6 +103,9 @@ class Connection(asyncio.Protocol):
             Connection.waits_for = int(together[1]), self._transport
             self._begin_together()
             return
+        if head.startswith(b"GET /silence "):
+            self._end_all()
+            return
         if not re.match(rb"POST \S*/responses ", head):
             self._transport.write(GONE)
             return
@@ -102,10 +116,20 @@ class Connection(asyncio.Protocol):
         else:
             times = self.times.of(order.number, order.words)
             answer = Answer(self._transport, self.count, pieces(order.words), order, times)
+            self.begun.add(answer)
             answer.begin()
             if order.after is None:
                 self.silent.append(answer)
                 self._begin_together()
+
+    def _end_all(self) -> None:
+        """Hang up, for a run that was given up: its answers must not be taken for those of the next one."""
+        self.silent.clear()
+        Connection.waits_for = 0, None
+        for answer in self.begun:
+            answer.hang_up()
+        self.begun.clear()
+        self._transport.write(NOTHING)
 
     def _begin_together(self) -> None:
         """One after the other within the time of a word, so that each word wakes the reader by itself."""

@@ -16,7 +16,7 @@ from tests.bench import idle, limit, slow, two
 from tests.bench.answers import Order
 from tests.bench.crowd import Asked, Outcome
 from tests.bench.figures import broken, percentile
-from tests.bench.product import Product, Stage, people_at, stage
+from tests.bench.product import Child, Product, Stage, people_at, stage
 from tests.bench.streams import many_figures, rush, steady
 
 GOOD = Outcome(
@@ -148,10 +148,8 @@ def test_what_is_kept_for_open_and_stopped_pages_shows(ours: Stage) -> None:
 
 
 @pytest.mark.quiet
-def test_a_process_carries_what_comes_in_time_and_no_more(ours: Stage, product: Product) -> None:
+def test_a_process_carries_what_comes_in_time(ours: Stage, product: Product) -> None:
     assert limit.carries(ours, product.people(2), product.pid, 0.5)
-    with ours.relay("late", module="broken") as late:
-        assert not limit.carries(ours, people_at(late, 2), late.pid, 0.5)
 
 
 @dataclass
@@ -174,21 +172,40 @@ def test_without_us_in_between_a_word_takes_less(ours: Stage) -> None:
 
 
 @pytest.fixture(scope="module")
-def well(ours: Stage) -> Outcome:
+def relay(ours: Stage) -> Iterator[Child]:
+    with ours.relay() as relay:
+        yield relay
+
+
+def test_a_run_that_is_given_up_leaves_nothing_behind(ours: Stage, relay: Child) -> None:
+    with (
+        ours.relay("silent", module="broken") as silent,
+        ours.people([*people_at(relay, 2), *people_at(silent, 1)]) as group,
+    ):
+        outcome = ours.run(group, steady(3, 0.5), patience=0.5)
+    assert outcome.problems == ["0 of 10 words in order, then silence"] * 3, "all wait for the third"
+    with ours.people(people_at(relay, 2)) as group:
+        assert ours.run(group, steady(2, 0.5)).complete == 2
+
+
+@pytest.fixture(scope="module")
+def well(ours: Stage, relay: Child) -> Outcome:
     """What comes of a relay that does nothing wrong."""
-    with ours.relay() as relay, ours.people(people_at(relay, 2)) as group:
+    with ours.people(people_at(relay, 2)) as group:
         return ours.run(group, steady(2, 1), relay.pid)
 
 
 @pytest.mark.quiet
 @pytest.mark.parametrize(("how", "complete"), [("losing", 0), ("twisting", 0), ("late", 2), ("busy", 2)])
 def test_what_is_broken_shows(ours: Stage, well: Outcome, how: str, complete: int) -> None:
-    with ours.relay(how, module="broken") as relay, ours.people(people_at(relay, 2)) as group:
-        ill = ours.run(group, steady(2, 1), relay.pid)
+    with ours.relay(how, module="broken") as relay:
+        with ours.people(people_at(relay, 2)) as group:
+            ill = ours.run(group, steady(2, 1), relay.pid)
+        if how == "late":
+            assert not limit.carries(ours, people_at(relay, 2), relay.pid, 0.5)
+            assert ill.p50_ms > 250
     assert well.complete == 2
     assert ill.complete == complete
     assert len(ill.problems) == 2 - complete
-    if how == "late":
-        assert ill.p50_ms > 250
     if how == "busy":
         assert ill.cpu_us_per_delta > 1.5 * well.cpu_us_per_delta
