@@ -326,8 +326,15 @@ class Whole:
         return list(top_level(parser.parse(source, env))), env
 
 
+# The browser lays out anew all of the element that a line is added to: with ten thousand lines in one, each frame
+# took a tenth of a second.
+LINES_IN_PART = 100
+_PART = '<span class="code__part">'
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+
 class Fence(Whole):
-    """Code that is being written: text, coloured when it closes."""
+    """Code that is being written: text, in parts where it is long, and coloured when it closes."""
 
     def __init__(self, references: dict[str, Any], token: Token, start: int) -> None:
         super().__init__(references)
@@ -336,6 +343,8 @@ class Fence(Whole):
         self._may_close = re.compile(rf" {{0,3}}{re.escape(token.markup[0])}+[ \t]*")
         self._html = code_head(language_of(token.info))
         self._html_to = start
+        self._lines = 0
+        self._end_of_part = ""
 
     def may_have_ended(self, text: str, checked_to: int, end: int) -> bool:
         found = self._closing.search(text, self._read_to, end)
@@ -350,9 +359,19 @@ class Fence(Whole):
         to = line if line and self._may_close.fullmatch(text, line) else len(text)
         if to > self._html_to:
             html, self._html = self._html, ""
-            html += escape(text[self._html_to : to])
+            html += self._in_parts(text[self._html_to : to])
             self._html, self._html_to = html, to
-        return self._html + CODE_TAIL
+        return self._html + self._end_of_part + CODE_TAIL
+
+    def _in_parts(self, code: str) -> str:
+        found = []
+        for line in _LINE.findall(code):
+            if self._lines >= LINES_IN_PART:
+                found += [self._end_of_part, _PART]
+                self._end_of_part, self._lines = "</span>", 0
+            found.append(escape(line))
+            self._lines += line.endswith("\n")
+        return "".join(found)
 
 
 class List(Whole):

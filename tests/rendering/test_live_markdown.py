@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chat.rendering.blocks import html_of, parser, top_level
 from chat.rendering.markdown import LiveMarkdown, render_blocks
 from chat.rendering.patch import patch
-from tests.dom import Page
+from tests.dom import Page, parse
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.md"))
 
@@ -171,6 +171,24 @@ def test_a_fence_closes_with_its_own_last_line_and_is_coloured_then() -> None:
     assert "``" not in live.open_html
     live.append("`\n")
     assert '<span class="k">return</span>' in live.closed[0]
+
+
+def test_long_code_grows_in_parts_and_is_one_when_it_closes() -> None:
+    live = LiveMarkdown()
+    code = "".join(f"if {line} < x:\n" for line in range(250))
+    reader = Reader()
+    live.append("```python\n")
+    for at in range(0, len(code), 7):
+        live.append(code[at : at + 7])
+        reader.look(live)
+    shown = parse(live.open_html)
+    parts = [element for element in shown.walk() if element.attributes.get("class") == "code__part"]
+    assert [part.text().count("\n") for part in parts] == [100, 50]
+    assert next(element for element in shown.walk() if element.tag == "code").text() == code
+    assert reader.page.part("o") == Page(f'<main><div id="o">{live.open_html}</div></main>').part("o")
+    live.append("```\n")
+    assert live.closed == list(render_blocks(f"```python\n{code}```\n"))
+    assert "code__part" not in live.closed[0]
 
 
 def test_half_a_link_is_text() -> None:
