@@ -24,6 +24,7 @@ import httpx
 import uvloop
 
 from chat.responses.transport import open_http
+from tests.dom import Page
 
 from .answers import WORD, Order, Times
 from .figures import percentile
@@ -65,6 +66,8 @@ class Seen:
     status: str = ""
     turn: int = 0
     problem: str = ""
+    shown: str = ""  # of the turn, before anything comes over the socket
+    frames: list[str] | None = None  # kept where the page is looked at in the end
     arrived: Any = field(default_factory=lambda: array("q"))
     watched: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -89,7 +92,20 @@ class Seen:
 
     @property
     def is_complete(self) -> bool:
-        return self.next == self.order.words and not self.has_gap and self.status == "completed"
+        arrived = self.next == self.order.words and not self.has_gap and self.status == "completed"
+        return arrived and not self.problem
+
+    def look_at_page(self) -> None:
+        """Put the frames into the page as a browser does: each word has to stand there once, in order."""
+        if self.frames is None or not self.turn:
+            return
+        assert self.shown, "the form's answer holds no turn"
+        page = Page(self.shown)
+        for frame in self.frames:
+            page.receive(frame)
+        words = [int(word) for word in WORD.findall(page.part(f"t{self.turn}-answer").encode())]
+        if words != list(range(self.order.words)):
+            self.problem = f"the page shows {len(words)} words, and not each of {self.order.words} once and in order"
 
 
 class Person:
@@ -184,6 +200,8 @@ class AtThePage(Person):
         # The page may have been told of several turns: the one that it shows last is the one that was asked.
         if live := _LIVE.findall(html):
             seen.turn = int(live[-1])
+            turn = re.search(rf'<article class="turn" id="t{seen.turn}".*?</article>', html, re.DOTALL)
+            seen.shown = turn[0] if turn else ""
             self._say(type="watch", turn=seen.turn)
         else:
             seen.take(html.encode())
@@ -191,6 +209,8 @@ class AtThePage(Person):
     def _frame(self, socket: Socket, html: bytes) -> None:
         if (seen := self._seen) is not None:
             seen.take(html)
+            if seen.frames is not None:
+                seen.frames.append(html.decode())
             # The first thing that comes of a watched turn is all of it that there is.
             if not seen.watched.is_set() and seen.turn and b'id="t%d-answer"' % seen.turn in html:
                 seen.watched.set()
@@ -373,6 +393,7 @@ class Crowd:
         for question in questions:
             self._times.forget(question.order.number, question.order.words)
             seens.append(Seen(question.order, self._groups[group][question.person].is_elsewhere))
+        seens[0].frames = []  # one of all: it takes its time
         members = self._groups[group]
         latest = max(question.at + question.order.seconds for question in questions) + sum(hold)
         besides = [_hold(members, *hold)] if hold else []
@@ -388,6 +409,7 @@ class Crowd:
                     await asyncio.gather(*asks, *besides)
             except TimeoutError:  # what has not come by now shows as incomplete
                 await self._tell(f"{provider}silence")
+        seens[0].look_at_page()
         return asdict(self._outcome(seens, meter))
 
     async def _begin_together(self, address: str, seens: Sequence[Seen]) -> None:

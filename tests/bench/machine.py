@@ -1,4 +1,7 @@
-"""The machine that we measure on: which process runs on which core, and what a process has used so far."""
+"""The machine that we measure on: which process runs on which core, and what a process has used so far.
+
+As Linux tells it, in /proc.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.bench import idle, limit, slow, two
 from tests.bench.answers import Order
-from tests.bench.crowd import Asked, Outcome
+from tests.bench.crowd import Asked, Outcome, Seen
 from tests.bench.figures import broken, percentile
 from tests.bench.product import Child, Product, Stage, people_at, stage
 from tests.bench.streams import many_figures, rush, steady
@@ -88,6 +88,30 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
     assert percentile(range(1, 201), 99) == 198
     assert percentile([7.0], 99) == 7
     assert percentile([], 50) == math.inf
+
+
+TURN = '<article class="turn" id="t7"><div class="answer" id="t7-answer"></div></article>'
+FOOT = '<footer id="t7-foot" data-status="completed"></footer>'
+
+
+def seen(*frames: str) -> Seen:
+    """An answer of three words that came in these frames."""
+    seen = Seen(Order(0, 3, 0), turn=7, shown=TURN, frames=[*frames, FOOT])
+    for frame in seen.frames or ():
+        seen.take(frame.encode())
+    seen.look_at_page()
+    return seen
+
+
+def test_an_answer_is_whole_when_the_page_shows_each_word_once() -> None:
+    first, rest = "<p hx-swap-oob='beforeend:#t7-answer'>w000000 </p>", "w000001 w000002"
+    assert seen(first, f"<p hx-swap-oob='beforeend:#t7-answer'>{rest}</p>").is_complete
+    assert seen(first, f"<div id='t7-answer' hx-swap-oob='true'>w000000 {rest}</div>").is_complete, "sent anew"
+    twice = seen(first, f"<p hx-swap-oob='beforeend:#t7-answer'>w000000 {rest}</p>")
+    assert twice.next == 3
+    assert not twice.is_complete
+    assert not seen(first, f"<p hx-swap-oob='beforeend:#elsewhere'>{rest}</p>").is_complete
+    assert not seen(first, "<p hx-swap-oob='beforeend:#t7-answer'>w000002</p>").is_complete
 
 
 @pytest.fixture(scope="module")
