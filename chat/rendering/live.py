@@ -55,6 +55,7 @@ class LiveSegment:
         self.heading = LatestHeading()
         self.is_last = False
         self.final: tuple[str, ...] | None = None
+        self._step = ("", "", "")
         self.append(segment.text)
 
     def append(self, delta: str) -> None:
@@ -137,6 +138,14 @@ class LiveSegment:
         return found
 
     def _grown_open_block(self, shown: str, current: str) -> str:
+        # Tabs that keep pace with one another lack the same: it is worked out once.
+        before, after, html = self._step
+        if before != shown or after != current:
+            html = self._step_between(shown, current)
+            self._step = (shown, current, html)
+        return html
+
+    def _step_between(self, shown: str, current: str) -> str:
         steps = patch(shown, current)
         if steps is None:
             return self._open_block(current, swap=True)
