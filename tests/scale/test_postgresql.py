@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,6 @@ ESSENTIAL = [
         "tests/turns/test_ends.py",
         "tests/turns/test_odd_text.py",
     ),
-    "tests/turns/test_background.py",
 ]
 
 
@@ -70,18 +70,34 @@ def database(postgresql: PostgreSQL) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, database: str, provider_url: str) -> Iterator[Server]:
-    """A first start on an empty database."""
-    server = Server(
-        tmp_path_factory.mktemp("server"),
-        DATABASE_URL=database,
-        DATABASE_POOL_SIZE=str(POOL_SIZE),
-        OPENAI_API_KEY="sk-none",
-        OPENAI_BASE_URL=provider_url,
-        OPENAI_MODELS="bench",
-    )
-    yield server
-    server.stop()
+def servers(tmp_path_factory: pytest.TempPathFactory, database: str, provider_url: str) -> Iterator[list[Server]]:
+    """Two machines that start at once on an empty database."""
+
+    def start(name: str) -> Server:
+        return Server(
+            tmp_path_factory.mktemp(name),
+            DATABASE_URL=database,
+            DATABASE_POOL_SIZE=str(POOL_SIZE),
+            OPENAI_API_KEY="sk-none",
+            OPENAI_BASE_URL=provider_url,
+            OPENAI_MODELS="bench",
+        )
+
+    with ThreadPoolExecutor() as pool:
+        servers = list(pool.map(start, ("here", "there")))
+    yield servers
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(servers: list[Server]) -> Server:
+    return servers[0]
+
+
+def test_of_two_that_start_at_once_one_prepares_the_database(servers: list[Server]) -> None:
+    assert [server.process.poll() for server in servers] == [None, None]
+    assert sum(server.output.count("Preparing the database") for server in servers) == 1
 
 
 def rows(database: str, query: str, *params: Any) -> list[tuple[Any, ...]]:
@@ -122,11 +138,12 @@ async def test_a_few_connections_serve_many_people_and_slow_readers_hold_none(
         pages = await asyncio.gather(*(bob.http.get(f"{server.url}/") for _ in range(10 * POOL_SIZE)))
         assert {page.status_code for page in pages} == {200}
         connected = rows(database, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
-        # This look at them is one, and the command that made the link another.
-        assert connected[0][0] <= POOL_SIZE + 2
+        # Of the two servers, and this look at them.
+        assert connected[0][0] <= 2 * POOL_SIZE + 1
 
 
 async def test_what_postgresql_cannot_hold_is_no_fault_of_the_server(server: Server) -> None:
+    said = len(server.output)
     async with Person(server, "carol") as carol:
         form = dict(FIELD.findall((await carol.http.get(f"{server.url}/")).text))
         headers = {"Origin": server.url, "HX-Request": "true"}
@@ -137,4 +154,4 @@ async def test_what_postgresql_cannot_hold_is_no_fault_of_the_server(server: Ser
             f"{server.url}/files/", data={**form, "name": "\0.pdf", "size": "9"}, headers=headers
         )
         assert announced.status_code < 500
-    assert "Traceback" not in server.output[server.output.rindex("Ctrl-C stops it.") :]
+    assert "Traceback" not in server.output[said:]

@@ -84,6 +84,8 @@ class Command(BaseCommand):
         from chatsite.server import ChatServer
 
         banner = self.banner(plain_address(host, listener.getsockname()[1]), served)
+        # This thread asks no more; its connection would be missing in the pool for as long as the server runs.
+        connections.close_all()
         server = ChatServer(
             get_default_application(),
             listener,
