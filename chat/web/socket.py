@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 SIGNED_OUT = 4401
 # The answer to {"type": "ping"}, which a page sends when it has heard nothing for a while.
 SIGN_OF_LIFE = '<div id="nowhere" hx-swap-oob="innerHTML"></div>'
-BROKEN = 1011
+BROKEN = 4500  # daphne raises on 1011, which would say it, and the tab would stand still
 SESSION_CHECK_SECONDS = 60.0
 MIRRORED_AT_MOST = 50  # for one tab
 

@@ -583,4 +583,5 @@ async def test_what_the_socket_cannot_send_closes_it_so_that_the_page_connects_a
 
     monkeypatch.setattr("chat.turns.hub.Tab._frame", broken)
     await notices.list_changed(alice.pk, "another")
-    assert await tab.code() == 1011
+    # Daphne sends none but these; of others it makes an exception, and the page would wait for ever.
+    assert 3000 <= await tab.code() <= 4999
