@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.house.serving import ROOT, environment, manage
+from tests.house.serving import ROOT, Server, environment, manage
 
 EXAMPLE = (ROOT / ".env.example").read_text()
 
@@ -87,6 +88,20 @@ def test_an_unsafe_or_broken_setting_refuses_with_one_sentence(
     assert not (tmp_path / "chat.sqlite3").exists()
 
 
+def without(folder: Path, *modules: str) -> dict[str, str]:
+    """As in an environment that lacks an extra: what Python is asked for first says that it has none of it."""
+    hidden = "from sys import meta_path\n\nclass Hidden:\n    def find_spec(self, name, *_):\n        "
+    hidden += f"if name in {modules}: raise ModuleNotFoundError(name)\n\nmeta_path.insert(0, Hidden())\n"
+    (folder / "sitecustomize.py").write_text(hidden)
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_none_of_the_extras_is_needed_to_serve(tmp_path: Path, start_server: Callable[..., Server]) -> None:
+    extras = ("psycopg", "psycopg_pool", "redis", "channels_redis", "storages", "boto3", "botocore", "azure")
+    server = start_server(**without(tmp_path, *extras, "xllamacpp", "yaml"))
+    assert "Traceback" not in server.output
+
+
 @pytest.mark.parametrize(
     ("settings", "needed"),
     [
@@ -97,11 +112,7 @@ def test_an_unsafe_or_broken_setting_refuses_with_one_sentence(
     ids=["postgresql", "redis", "s3"],
 )
 def test_what_is_not_installed_is_asked_for(tmp_path: Path, settings: dict[str, str], needed: tuple[str, ...]) -> None:
-    # As in an environment without the extra: what Python is asked for first says that it has none of it.
-    hidden = "from sys import meta_path\n\nclass Hidden:\n    def find_spec(self, name, *_):\n        "
-    hidden += f"if name in {needed}: raise ModuleNotFoundError(name)\n\nmeta_path.insert(0, Hidden())\n"
-    (tmp_path / "sitecustomize.py").write_text(hidden)
-    done = manage("serve", env=environment(tmp_path / "data", **settings, PORT="0", PYTHONPATH=str(tmp_path)))
+    done = manage("serve", env=environment(tmp_path / "data", **settings, PORT="0", **without(tmp_path, *needed)))
     assert done.returncode == 1
     assert f"{' and '.join(needed)} is not installed. Run: make scale" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -27,7 +27,8 @@ class Uvicorn(Service):
     def __init__(self, data_dir: Path, **variables: str) -> None:
         self.env = environment(data_dir, **variables)
         command = [sys.executable, "-m", "uvicorn", "chatsite.asgi:application", "--port", "0", "--workers", "1"]
-        super().__init__([*command, "--no-proxy-headers"], cwd=ROOT, env=self.env)
+        as_told = ["--no-proxy-headers", "--timeout-graceful-shutdown", "5"]  # by the README
+        super().__init__([*command, *as_told], cwd=ROOT, env=self.env)
         self.url = self.output.partition("Uvicorn running on ")[2].split()[0]
 
     def signin_link(self, name: str) -> str:
