@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -92,8 +93,7 @@ def test_an_answer_goes_on_behind_a_restarted_server_and_says_where_it_was_cut(
     expect(tab.page.get_by_role("button", name="Try now")).to_be_visible()
     assert tab.text().startswith(seen)
     server.start()
-    tab.page.get_by_role("button", name="Try now").click()
-    expect(tab.page.locator("#connection")).to_contain_text(BACK)
+    expect(tab.page.locator("#connection")).to_contain_text(BACK, timeout=20_000)
     expect(tab.page.locator("#connection")).to_be_hidden()
     kept = tab.finished("interrupted")
     assert kept.startswith(seen)
@@ -101,6 +101,26 @@ def test_an_answer_goes_on_behind_a_restarted_server_and_says_where_it_was_cut(
     assert_equals_a_reload(tab)
     assert tab.text() == kept
     expect(tab.last.get_by_role("button", name="Continue")).to_be_visible()
+
+
+def test_who_does_not_want_to_wait_tries_at_once(wired: Tab, wire: Wire) -> None:
+    wired.page.clock.install()
+    wired.page.reload()
+    expect(wired.page.locator("#welcome")).to_be_visible()
+    wired.page.clock.pause_at(datetime.datetime.now() + datetime.timedelta(hours=1))
+    wired.page.evaluate(
+        "window.lost = new Promise((told) => document.addEventListener('connection:lost', told, { once: true }))"
+        ".then(() => true), 0"
+    )
+    wire.refuse()
+    wire.cut()
+    assert wired.page.evaluate("window.lost")
+    wired.page.clock.run_for(1_500)
+    expect(wired.page.locator("#connection")).to_contain_text(LOST)
+    # The clock stands: by itself the page would never try again.
+    wire.accept()
+    wired.page.get_by_role("button", name="Try now").click()
+    expect(wired.page.locator("#connection")).to_contain_text(BACK)
 
 
 def test_a_message_that_could_not_be_sent_stays_and_is_sent_once(wired: Tab, wire: Wire) -> None:
