@@ -1,7 +1,8 @@
 """The socket of one tab: it says what the tab looks at, and gets frames of fragments back.
 
 From the browser: {"type": "look", "conversation": id}, {"type": "watch", "turn": pk}, {"type": "ack", "n": frames},
-{"type": "hidden", "is": true} when the page goes into the background, and false when it is back.
+{"type": "hidden", "is": true} when the page goes into the background, and false when it is back, {"type": "ping"}
+when it has heard nothing for a while: some frame is the answer.
 The first "look" of a connection has "last", the turn that the page ends with: what was asked elsewhere since then comes.
 To the browser: HTML whose top-level elements are out-of-band swaps. `hub.Tab` decides what and when.
 """

@@ -323,6 +323,15 @@ async def test_a_page_in_the_background_is_left_alone_until_it_is_back(
     assert "hx-get" in await tab.frame()
 
 
+async def test_a_page_that_heard_nothing_for_a_while_gets_a_sign_of_life(alice_client: Client, open_tab: Open) -> None:
+    tab = await open_tab(alice_client, page='<main></main><div id="nowhere">here</div>')
+    assert await tab.socket.receive_nothing(0.2)
+    await tab.say(type="ping")
+    await tab.frame()
+    assert not tab.page.missed
+    assert tab.page.part("nowhere") == '<div id="nowhere"></div>'
+
+
 class TestComingBack:
     """A tab that lost its socket for a while says which turn it ends with."""
 
