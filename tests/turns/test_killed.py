@@ -10,6 +10,7 @@ import pytest
 from chat.conversations.ask import Asked
 from chat.models import Deployment, Response
 from chat.turns import run
+from chat.turns.writer import WRITE_SECONDS, pause_after
 from tests.turns.test_run import shown, stored
 from tests.upstream import Reply, Upstream, text_events
 
@@ -33,3 +34,10 @@ async def test_an_answer_in_the_background_is_shown_when_its_id_is_stored(
     assert row.response_id == ("resp_1" if background else "")
     gate.set()
     await run.wait_for(asked.turn.pk)
+
+
+def test_rounds_of_the_writer_begin_in_time_though_they_take_some() -> None:
+    """What waits for the end of a round, and then for the whole pause, is more than the second that may be lost."""
+    assert pause_after(0.0) == WRITE_SECONDS
+    assert 0.25 + pause_after(0.25) == pytest.approx(WRITE_SECONDS)
+    assert pause_after(60.0) == WRITE_SECONDS / 2
