@@ -31,8 +31,11 @@ async def read_back(turn_pk: int, *, is_ours: bool) -> str:
 
 
 def foot_html(turn_pk: int) -> str:
+    return foot_of(Turn.objects.with_answers().get(pk=turn_pk))
+
+
+def foot_of(turn: Turn) -> str:
     """The foot. What the answer looks like in the end is remembered by this: the event loop has not the time to render it."""
-    turn = Turn.objects.with_answers().get(pk=turn_pk)
     for response in turn.responses.all():
         response_html(response)
     return render_foot(foot_view(turn, is_new=True, oob=True))

@@ -21,15 +21,16 @@ from django.db import DatabaseError
 from django.template.loader import render_to_string
 
 from chat.models import Response, Turn
-from chat.rendering.answer import response_html, segments
+from chat.rendering.answer import segments
 from chat.rendering.live import LiveResponse
-from chat.rendering.views import ToastView, foot_view, render_foot
+from chat.rendering.views import ToastView
 from chat.responses.errors import BadStream
 from chat.responses.events import parse_event
 from chat.responses.fold import Draft
 from chat.turns import redis
 from chat.turns.db import in_db
 from chat.turns.hub import Hub, LiveTurn, Tab, hub
+from chat.turns.last_word import foot_of
 from chat.turns.telling import WISHES, stream_key, wish
 
 logger = logging.getLogger(__name__)
@@ -323,14 +324,7 @@ class Mirrors:
 
 def _rows(pks: Sequence[int]) -> dict[int, tuple[Turn, str | None]]:
     turns = Turn.objects.with_answers().in_bulk(pks)
-    return {pk: (turn, None if turn.is_live else _end(turn)) for pk, turn in turns.items()}
-
-
-def _end(turn: Turn) -> str:
-    """The foot. What the answer looks like in the end is remembered by this: the event loop has not the time to render it."""
-    for response in turn.responses.all():
-        response_html(response)
-    return render_foot(foot_view(turn, is_new=True, oob=True))
+    return {pk: (turn, None if turn.is_live else foot_of(turn)) for pk, turn in turns.items()}
 
 
 mirrors = Mirrors(hub)
