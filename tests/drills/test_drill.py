@@ -152,8 +152,10 @@ def test_the_form_goes_upstream_once() -> None:
 
 
 def test_background_text_is_judged_by_its_end_alone() -> None:
-    running = cut_row(5, "in_progress", background=True)
-    assert judge(record_of(whole_row(), death=death(running), background=True)).sentences == []
+    unknown = cut_row(5, "in_progress", background=True)
+    known = replace(unknown, responses=(replace(unknown.responses[0], response_id="resp_1"),))
+    assert judge(record_of(whole_row(), death=death(known), background=True)).sentences == []
+    assert verdict.TEXT_LOST in judge(record_of(whole_row(), death=death(unknown), background=True)).complaints
 
 
 def test_background_text_that_was_shown_counts_even_without_an_id() -> None:

@@ -213,9 +213,9 @@ def _losses(record: Record, death: Death, verdict: Verdict) -> None:
 
 
 def _is_safe_upstream(row: Row | None) -> bool:
-    """In the background the provider goes on, and the rest is fetched later: the end is judged instead."""
+    """In the background the provider goes on, and the rest is fetched later by its id: the end is judged instead."""
     return row is not None and any(
-        response.background and response.status not in TERMINAL for response in row.responses
+        response.background and response.response_id and response.status not in TERMINAL for response in row.responses
     )
 
 
