@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from chat.models import Attachment, Conversation, Deployment, Response, Turn, User
 from chat.models.conversations import LIVE, TurnAttachment
+from chat.models.writing import writing
 from chat.rendering.escape import tidy
 from chat.rendering.live import StoredResponse
 
@@ -65,7 +66,7 @@ def ask(owner: User, conversation: Conversation | None, question: Question, *, i
     question = replace(question, text=tidy(question.text).strip())
     attachments = _check(owner, question)
     try:
-        with transaction.atomic():
+        with writing():
             lock_person(owner)
             conversation = locked(conversation) if conversation else _new(owner, question)
             # After the locks: the same form may have been stored while this one waited for them.
@@ -88,7 +89,7 @@ def ask(owner: User, conversation: Conversation | None, question: Question, *, i
 
 def ask_again(turn: Turn, key: uuid.UUID, *, is_full: bool = False) -> Asked:
     """Ask a turn's question once more, as a sibling: the first answer stays where it was."""
-    with transaction.atomic():
+    with writing():
         lock_person(turn.conversation.owner)
         conversation = locked(turn.conversation)
         refuse_while_busy(conversation.owner, conversation, is_full=is_full)

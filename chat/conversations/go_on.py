@@ -5,7 +5,6 @@ As with a question, nothing goes upstream from here.
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.utils import timezone
 
 from chat.conversations import history
@@ -17,6 +16,7 @@ from chat.conversations.ask import (
     refuse_while_busy,
 )
 from chat.models import Deployment, Response, Status, Turn
+from chat.models.writing import writing
 from chat.rendering.views import stored_responses
 
 
@@ -25,7 +25,7 @@ def go_on(turn: Turn, after: int, *, is_full: bool = False) -> Asked:
 
     The same wish twice is one: if something follows `after` already, that is it. Raises Refused.
     """
-    with transaction.atomic():
+    with writing():
         lock_person(turn.conversation.owner)
         conversation = locked(turn.conversation)
         turn = Turn.objects.with_answers().get(pk=turn.pk)

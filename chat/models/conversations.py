@@ -73,6 +73,11 @@ class Conversation(models.Model):
         return self.title or "New conversation"
 
 
+def with_turns() -> tuple[str, models.Prefetch[str]]:
+    """To be prefetched: what a page shows of turns besides their own rows."""
+    return "responses", models.Prefetch("attachments", Attachment.objects.order_by("turnattachment__pk"))
+
+
 class TurnQuerySet(models.QuerySet["Turn"]):
     def path_ids(self, turn_id: int, limit: int | None = None) -> list[int]:
         """Ids from `turn_id` up to its oldest ancestor, the newest first, at most `limit`.
@@ -96,8 +101,7 @@ class TurnQuerySet(models.QuerySet["Turn"]):
 
     def with_answers(self) -> TurnQuerySet:
         """With all that a page shows of a turn, in a fixed number of queries."""
-        attachments = models.Prefetch("attachments", Attachment.objects.order_by("turnattachment__pk"))
-        return self.select_related("conversation", "deployment__provider").prefetch_related("responses", attachments)
+        return self.select_related("conversation", "deployment__provider").prefetch_related(*with_turns())
 
 
 class Turn(models.Model):

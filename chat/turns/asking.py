@@ -157,7 +157,7 @@ async def _body(job: Job, plan: history.Plan) -> dict[str, Any]:
 async def _load_parts(job: Job, plan: history.Plan) -> None:
     assert job.client is not None
     wanted = [pk for pk in plan.attachment_ids if str(pk) not in job.parts]
-    for attachment in await in_db(_attachments, wanted):
+    for attachment in await in_db(_attachments, wanted) if wanted else ():
         job.parts[str(attachment.pk)] = await delivery.content_part(
             attachment, provider=job.deployment.provider, client=job.client, dialect=job.dialect
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from chat import engines
+from chat.conversations.ask import Asked
 from chat.models import Deployment, Response, Status, Turn
-from chat.models.conversations import LIVE
+from chat.models.conversations import LIVE, with_turns
 from chat.models.providers import ID_LENGTH
+from chat.models.writing import writing
 from chat.rendering.live import LiveResponse
 from chat.responses.client import Client
 from chat.responses.dialects import Dialect
@@ -73,16 +77,29 @@ class Job:
         self.writer.changed(self.response.pk)
 
 
-def claim(live: LiveTurn, shown: LiveResponse, writer: Writer) -> Job | None:
-    """Take the lease with one conditional UPDATE; None when somebody else has it or it is over."""
-    mine = Response.objects.filter(pk=shown.pk, owner=None, status__in=LIVE).update(
-        owner=PROCESS, heartbeat_at=timezone.now(), status=Status.IN_PROGRESS
-    )
-    return _loaded(live, shown, writer) if mine else None
+def claim(live: LiveTurn, shown: LiveResponse, writer: Writer, *, asked: Asked | None = None) -> Job | None:
+    """Take the lease with one conditional UPDATE; None when somebody else has it or it is over.
+
+    The rows of a question that has just been `asked` are there already.
+    """
+    with writing():
+        mine = Response.objects.filter(pk=shown.pk, owner=None, status__in=LIVE).update(
+            owner=PROCESS, heartbeat_at=timezone.now(), status=Status.IN_PROGRESS
+        )
+        if not mine:
+            return None
+        Turn.objects.filter(pk=live.pk).update(status=Status.IN_PROGRESS)
+    if asked is None or asked.attachments is None:
+        return _loaded(live, shown, writer)
+    turn = copy(asked.turn)  # whoever asked is still showing it
+    turn.status = Status.IN_PROGRESS
+    prefetch_related_objects([turn], *with_turns())
+    return _job(turn, asked.response, live, shown, writer)
 
 
 def load(live: LiveTurn, shown: LiveResponse, writer: Writer) -> Job:
     """The rows of a response that is adopted: its lease is ours, and it was asked elsewhere."""
+    Turn.objects.filter(pk=live.pk).update(status=Status.IN_PROGRESS)
     job = _loaded(live, shown, writer)
     job.is_new = False
     job.in_background, job.is_kept_upstream = job.response.background, job.response.store
@@ -91,9 +108,12 @@ def load(live: LiveTurn, shown: LiveResponse, writer: Writer) -> Job:
 
 
 def _loaded(live: LiveTurn, shown: LiveResponse, writer: Writer) -> Job:
-    response = Response.objects.get(pk=shown.pk)
-    Turn.objects.filter(pk=response.turn_id).update(status=Status.IN_PROGRESS)
-    turn = Turn.objects.with_answers().select_related("conversation", "deployment__provider").get(pk=response.turn_id)
+    turn = Turn.objects.with_answers().get(pk=live.pk)
+    response = next(response for response in turn.responses.all() if response.pk == shown.pk)
+    return _job(turn, response, live, shown, writer)
+
+
+def _job(turn: Turn, response: Response, live: LiveTurn, shown: LiveResponse, writer: Writer) -> Job:
     if turn.deployment is None:
         raise LookupError(f"turn {turn.pk} has no deployment")
     return Job(turn, response, engines.dialect_of(turn.deployment.provider), live, shown, writer)

@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 from django.db import DatabaseError
@@ -51,7 +52,7 @@ def start(asked: Asked) -> None:
     if asked.is_repeat or asked.turn.pk in hub.turns:
         return
     live = hub.open(asked.turn.pk, str(asked.conversation.pk))
-    _run(live, LiveResponse(asked.response.pk), asked.earlier, claim)
+    _run(live, LiveResponse(asked.response.pk), asked.earlier, partial(claim, asked=asked))
 
 
 def adopt(adopted: Adopted) -> None:

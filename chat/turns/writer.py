@@ -1,8 +1,8 @@
 """One writer per process: what was shown is in the database at most a second later.
 
 Responses that changed are written together, in one transaction each WRITE_SECONDS. A final state is its
-own commit, before the page is told; one that no database takes is kept here and tried again. Every write names the owner, so that a process whose lease was taken
-over cannot write into a run that is no longer its own.
+own commit, before the page is told; one that no database takes is kept here and tried again. Every write names the
+owner, so that a process whose lease was taken over cannot write into a run that is no longer its own.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from django.utils import timezone
 from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
 from chat.models.providers import ID_LENGTH
+from chat.models.writing import writing
 from chat.responses.fold import Draft
 from chat.turns.db import in_db
 
@@ -36,6 +37,10 @@ HEARTBEAT_SECONDS = 4.0
 FINAL_ATTEMPTS = 6
 # Of ends that wait for a database that stays away. An answer of ten thousand words takes some 60 kB.
 OWED_CHARACTERS = 50_000_000
+
+
+# What no database takes, of one row.
+REFUSALS = (DataError, IntegrityError, ValueError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -193,19 +198,27 @@ class Writer:
 def _write_progress(rows: Iterable[Progress]) -> list[int]:
     """Write them together; the keys of those that are not ours any more."""
     now = timezone.now()
-    with transaction.atomic():
-        return [row.pk for row in rows if not _write_row(row, now)]
+    try:
+        with writing():
+            return [row.pk for row in rows if not _written(row, now)]
+    except REFUSALS:
+        with writing():
+            return [row.pk for row in rows if not _written_alone(row, now)]
 
 
-def _write_row(row: Progress, now: datetime) -> bool:
+def _written(row: Progress, now: datetime) -> bool:
     mine = Response.objects.filter(pk=row.pk, owner=PROCESS, status__in=LIVE)
+    return bool(mine.update(heartbeat_at=now, **row.fields))
+
+
+def _written_alone(row: Progress, now: datetime) -> bool:
     try:
         with transaction.atomic():
-            return bool(mine.update(heartbeat_at=now, **row.fields))
-    except (DataError, IntegrityError, ValueError, OverflowError, RecursionError):
+            return _written(row, now)
+    except REFUSALS:
         # What no database takes must not hold up the text of everybody else, nor cost this run its lease.
         logger.exception("response %s: its progress could not be written", row.pk)
-        return bool(mine.update(heartbeat_at=now))
+        return _written(Progress(row.pk, {}), now)
 
 
 def _release(row: Progress) -> bool:
@@ -215,7 +228,7 @@ def _release(row: Progress) -> bool:
 
 def _write_final(final: Final) -> bool:
     now = timezone.now()
-    with transaction.atomic():
+    with writing():
         stored = Response.objects.filter(pk=final.pk, owner=PROCESS, status__in=LIVE).update(
             status=final.status, finished_at=now, heartbeat_at=now, **final.fields
         )

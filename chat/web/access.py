@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
 
 from chat.models import Attachment, Conversation, Turn, User
+from chat.models.conversations import LIVE
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -45,6 +46,17 @@ def turn_for(user: User, pk: int) -> Turn:
     if turn is None:
         raise Http404
     return turn
+
+
+def is_live_for(user: User, pk: int) -> bool:
+    """Whether the turn is being answered. As cheap as it can be: each page asks for each answer that it watches."""
+    status = Turn.objects.filter(conversation__owner=user, conversation__deleted_at=None, pk=pk).values_list(
+        "status", flat=True
+    )
+    found = status.first()
+    if found is None:
+        raise Http404
+    return found in LIVE
 
 
 def attachment_for(user: User, pk: uuid.UUID) -> Attachment:

@@ -29,9 +29,10 @@ from django.template.loader import render_to_string
 from chat.models import Conversation, Turn, User
 from chat.rendering.views import render_turn, turn_view
 from chat.turns import notices
+from chat.turns.db import in_db
 from chat.turns.hub import Gone, Tab, hub
 from chat.turns.mirror import gone_toast, mirrors
-from chat.web.access import conversation_for, turn_for
+from chat.web.access import conversation_for, is_live_for, turn_for
 from chat.web.actions import title_swap
 
 logger = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ class TabSocket(AsyncWebsocketConsumer):
         if not await self._is_still_signed_in() or not conversation:
             return
         try:
-            found = await database_sync_to_async(conversation_for)(self.user, uuid.UUID(conversation))
+            found = await in_db(conversation_for, self._person, uuid.UUID(conversation))
         except (Http404, ValueError):
             self.refuse()
             return
@@ -140,12 +141,17 @@ class TabSocket(AsyncWebsocketConsumer):
         if last is not None and (missed := await database_sync_to_async(_missed_turns)(found, last)):
             self.tab.push(missed)
 
+    @property
+    def _person(self) -> User:
+        assert self.user is not None  # or the socket was closed while it opened
+        return self.user
+
     async def watch(self, pk: int) -> None:
         """Show a turn from now on: a snapshot first, then what is newer."""
         if not await self._is_still_signed_in():
             return
         try:
-            turn = await database_sync_to_async(turn_for)(self.user, pk)
+            is_live = await in_db(is_live_for, self._person, pk)
         except (Http404, OverflowError):
             self.refuse()
             return
@@ -153,9 +159,9 @@ class TabSocket(AsyncWebsocketConsumer):
         live = hub.turns.get(pk)
         if live is not None:
             self.tab.watch(live)
-        elif turn.is_live:
+        elif is_live:
             if self.tab.watches() < MIRRORED_AT_MOST:
-                mirrors.watch(self.tab, turn)
+                mirrors.watch(self.tab, await in_db(turn_for, self._person, pk))
         else:
             self.tab.push(await database_sync_to_async(_whole_turn)(pk))
 

@@ -193,10 +193,8 @@ async def test_an_answer_that_was_cut_says_so_even_where_the_server_does_not(
 ) -> None:
     """llama.cpp and Ollama call an answer completed that reached a limit; the others say `incomplete`."""
     upstream(Reply(events=text_events(["One."])), dialect=dialect)
-    asked = await stored(put)
-    deployments = Deployment.objects.filter(pk=asked.turn.deployment_id)
-    await deployments.aupdate(parameters={"max_output_tokens": most}, context_window=window)
-    response = await answer(asked)
+    await Deployment.objects.aupdate(parameters={"max_output_tokens": most}, context_window=window)
+    response = await answer(await stored(put))
     assert response.output_tokens == 11
     assert response.status == (Status.INCOMPLETE if is_cut else Status.COMPLETED)
     if is_cut:
