@@ -55,9 +55,9 @@ class Page:
     def go_on(self) -> None:
         self.socket.transport.resume_reading()
 
-    def _frame(self, html: bytes) -> None:
+    def _frame(self, socket: Socket, html: bytes) -> None:
         self.frames += 1
-        self.socket.send(b'{"type":"ack","n":%d}' % self.frames)
+        socket.send(b'{"type":"ack","n":%d}' % self.frames)
         self.words.update(map(int, WORD.findall(html)))
         if re.search(rb'data-status="completed"', html):
             self.over.set()
