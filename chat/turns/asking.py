@@ -42,8 +42,7 @@ async def ask(job: Job) -> None:
     """Ask, and read the answer as far as it comes. Raises ResponsesError when there is none."""
     job.begin()
     job.client = engines.client_for(job.deployment.provider, job.deployment)
-    job.in_background = works_in_background(job.turn.conversation, job.deployment, job.dialect)
-    plan: history.Plan | None = await _planned(job)
+    plan = job.plan
     while plan is not None:
         try:
             await _stream(job, plan)
@@ -96,10 +95,20 @@ async def _mended(job: Job, plan: history.Plan, error: Refused) -> history.Plan 
     return plan
 
 
+def prepare(job: Job) -> None:
+    """All that is asked of the database before a question can go up, for its thread: each way there and back costs."""
+    job.in_background = works_in_background(job.turn.conversation, job.deployment, job.dialect)
+    job.plan = _plan(job)
+    _note_request(job, job.plan)
+
+
 async def _planned(job: Job, *, chain: bool = True) -> history.Plan:
+    return await in_db(_plan, job, chain=chain)
+
+
+def _plan(job: Job, *, chain: bool = True) -> history.Plan:
     reasoning = job.echoes_reasoning and job.deployment.pk not in _without_encryption
-    return await in_db(
-        history.plan,
+    return history.plan(
         job.turn,
         job.deployment.provider,
         job.dialect,
@@ -112,10 +121,10 @@ async def _planned(job: Job, *, chain: bool = True) -> history.Plan:
 async def _stream(job: Job, plan: history.Plan) -> None:
     """One request, and its events as they come."""
     assert job.client is not None
+    if job.noted != _way(job, plan):
+        await in_db(_note_request, job, plan)
     body = await _body(job, plan)
-    job.most_tokens = body.get("max_output_tokens")
-    job.is_kept_upstream = bool(body.get("store", True))
-    await in_db(_note_request, job, plan)
+    job.live.sent.set()
     async with job.client.stream(body) as events:
         async for event in events:
             job.request_id = events.request_id or ""
@@ -141,9 +150,8 @@ async def _store_id(job: Job) -> None:
 
 async def _body(job: Job, plan: history.Plan) -> dict[str, Any]:
     await _load_parts(job, plan)
-    job.asked_for_encryption = job.deployment.pk not in _without_encryption
     body: dict[str, Any] = {
-        **parameters_of(job.deployment, job.dialect, encrypted=job.asked_for_encryption, background=job.in_background),
+        **job.parameters,
         "model": job.deployment.name,
         "input": [_with_files(item, job.parts) for item in plan.items],
     }
@@ -174,8 +182,20 @@ def _with_files(item: dict[str, Any], parts: dict[str, dict[str, Any]]) -> dict[
     return {**item, "content": [parts[p["id"]] if p.get("type") == "attachment" else p for p in content]}
 
 
+def _way(job: Job, plan: history.Plan) -> tuple[Any, ...]:
+    """What a request depends on: another way to ask is another one."""
+    return plan, job.in_background, job.deployment.pk in _without_encryption
+
+
 def _note_request(job: Job, plan: history.Plan) -> None:
     """What whoever takes this run over has to know, before anything is sent."""
+    job.noted = _way(job, plan)
+    job.asked_for_encryption = job.deployment.pk not in _without_encryption
+    job.parameters = parameters_of(
+        job.deployment, job.dialect, encrypted=job.asked_for_encryption, background=job.in_background
+    )
+    job.most_tokens = job.parameters.get("max_output_tokens")
+    job.is_kept_upstream = bool(job.parameters.get("store", True))
     # Its own items alone: the history stands in the turns before it, and would be stored again with each.
     Response.objects.filter(pk=job.response.pk, owner=PROCESS).update(
         input=plan.own_items,

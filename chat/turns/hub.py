@@ -33,6 +33,7 @@ class LiveTurn:
     responses: list[LiveResponse] = field(default_factory=list)
     tabs: set[Tab] = field(default_factory=set)
     foot: str | None = None
+    sent: asyncio.Event = field(default_factory=asyncio.Event)  # to the provider; or it is over
     listener: Callable[[LiveResponse, Event], None] | None = None  # tells other processes, while one watches
 
     def take(self, response: LiveResponse, event: Event) -> None:
@@ -261,6 +262,7 @@ class Hub:
     def over(self, live: LiveTurn, foot: str) -> None:
         """The turn is stored: tell its tabs, and let go of it. Later tabs read the database."""
         live.foot = foot
+        live.sent.set()
         self.turns.pop(live.pk, None)
         live.changed()
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from chat import engines
 from chat.conversations.ask import Asked
+from chat.conversations.history import Plan
 from chat.models import Deployment, Response, Status, Turn
 from chat.models.conversations import LIVE, with_turns
 from chat.models.providers import ID_LENGTH
@@ -43,6 +44,9 @@ class Job:
     is_kept_upstream: bool = True
     in_background: bool = False
     is_new: bool = True  # nothing has been asked yet
+    plan: Plan | None = None  # of the first request
+    parameters: dict[str, Any] = field(default_factory=dict)
+    noted: tuple[Any, ...] = ()  # how it was asked, as far as the row says it
     most_tokens: int | None = None  # that were asked for
     is_stored: bool = False
 

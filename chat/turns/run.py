@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
@@ -135,6 +136,15 @@ def _lost(turn_pk: int) -> None:
 writer = Writer(_lost)
 
 
+async def sent(turn_pk: int, seconds: float = 0.1) -> None:
+    """Wait until a question that runs here is on its way to the provider, but not for long."""
+    live = hub.turns.get(turn_pk)
+    if live is not None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await live.sent.wait()
+
+
 async def wait_for(turn_pk: int) -> None:
     """Wait until a run of this process has ended; for those that need the answer, not the page."""
     task = _tasks.get(turn_pk)
@@ -175,27 +185,25 @@ async def _watch_elsewhere(turn_pk: int, tabs: Sequence[Tab]) -> None:
 
 async def _carried(live: LiveTurn, response: LiveResponse, take: Take) -> tuple[Job | None, Outcome | None]:
     """All of the run that a stop can cut short. Without a job nothing is ours to store."""
-    job: Job | None = None
+    claimed: list[Job] = []
     outcome: Outcome | None = None
     try:
-        job, stopped_early = await _claimed(live, response, take)
-        if stopped_early is not None:
-            raise stopped_early
-        if job is not None:
+        await _claim(claimed, live, response, take)
+        for job in claimed:
             await (asking.ask(job) if job.is_new else asking.take_up(job))
             await resuming.finish(job)
             outcome = outcome_of(job)
     except asyncio.CancelledError as stopped:
-        outcome = _stopped(job, is_shutdown=SHUTDOWN in stopped.args)
+        outcome = _stopped(*claimed, is_shutdown=SHUTDOWN in stopped.args)
     except (ResponsesError, FileRefused) as error:
         outcome = failure_of(response.pk, error)
     except Exception:
         logger.exception("response %s: failed", response.pk)
         outcome = Outcome(Status.FAILED, {"code": "internal", "message": "Something went wrong here. Try again."})
-    return job, outcome
+    return next(iter(claimed), None), outcome
 
 
-def _stopped(job: Job | None, *, is_shutdown: bool) -> Outcome:
+def _stopped(job: Job | None = None, *, is_shutdown: bool) -> Outcome:
     if job is not None and job.draft.terminal_seen:
         return outcome_of(job)  # it had ended; only its connection had not
     if not is_shutdown:
@@ -219,15 +227,22 @@ async def _last_word(live: LiveTurn, job: Job | None, outcome: Outcome | None) -
     return await read_back(live.pk, is_ours=job.is_stored)
 
 
-async def _claimed(
-    live: LiveTurn, response: LiveResponse, take: Take
-) -> tuple[Job | None, asyncio.CancelledError | None]:
-    """The job, even when the run is stopped meanwhile: a lease that was taken must be given an end."""
-    claiming = asyncio.ensure_future(in_db(take, live, response, writer))
+async def _claim(claimed: list[Job], live: LiveTurn, response: LiveResponse, take: Take) -> None:
+    """Take the lease. Once it is taken the job is in `claimed`, whatever breaks: it must be given an end."""
+    claiming = asyncio.ensure_future(in_db(_claim_now, claimed, live, response, take))
     try:
-        return await asyncio.shield(claiming), None
-    except asyncio.CancelledError as stopped:
-        return await claiming, stopped
+        await asyncio.shield(claiming)
+    except asyncio.CancelledError:
+        await claiming
+        raise
+
+
+def _claim_now(claimed: list[Job], live: LiveTurn, response: LiveResponse, take: Take) -> None:
+    job = take(live, response, writer)
+    if job is not None:
+        claimed.append(job)
+        if job.is_new:
+            asking.prepare(job)
 
 
 async def _store(job: Job, outcome: Outcome) -> bool:

@@ -29,7 +29,7 @@ from chat.conversations import keep
 from chat.conversations.ask import Asked, Question, Refused
 from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
-from chat.rendering.views import ToastView, new_turn_view, render_turn, turn_view
+from chat.rendering.views import ToastView, TurnView, new_turn_view, render_turn, turn_view
 from chat.turns import notices, resuming, run, sweep
 from chat.web.access import (
     PersonRequest,
@@ -38,7 +38,7 @@ from chat.web.access import (
     person_only,
     turn_for,
 )
-from chat.web.pages import item_html, page_view, sidebar_swap, tab_of
+from chat.web.pages import TurnsView, item_html, page_view, sidebar_swap, tab_of
 from chat.web.sidebar import conversation_item, is_of_today, person_timezone
 
 K = TypeVar("K")
@@ -62,6 +62,8 @@ async def _store_and_start(
     """To be shielded: a browser that leaves cancels its request, and what was stored must be answered all the same."""
     asked, stays = await sync_to_async(store)(request, pk)
     run.start(asked)
+    # Rendering would hold up the question on its way to the provider, which takes its time to answer: that goes first.
+    await run.sent(asked.turn.pk)
     return asked, stays
 
 
@@ -107,8 +109,9 @@ def _asked_response(request: PersonRequest, asked: Asked, is_new: bool, stays: b
     if not request.htmx:
         return redirect(url)
     if is_new:
-        conversation = conversation_for(request.user, asked.conversation.pk)
-        page = page_view(request, conversation)
+        conversation = conversation_for(request.user, asked.conversation.pk) if asked.is_repeat else asked.conversation
+        turns = None if asked.is_repeat else TurnsView([_turn_view(asked)])
+        page = page_view(request, conversation, turns=turns)
         html = render_to_string("chat/_conversation.html", {"page": page}, request=request)
         response = HttpResponse(html + sidebar_swap(request, conversation))
         response.headers["HX-Push-Url"] = url
@@ -121,10 +124,14 @@ def _asked_response(request: PersonRequest, asked: Asked, is_new: bool, stays: b
 
 
 def _turn_html(asked: Asked) -> str:
+    return render_turn(_turn_view(asked))
+
+
+def _turn_view(asked: Asked) -> TurnView:
     """The turn as it was stored; of one that was there before, as it is by now."""
     if asked.attachments is not None:
-        return render_turn(new_turn_view(asked.turn, asked.attachments, asked.response))
-    return render_turn(turn_view(Turn.objects.with_answers().get(pk=asked.turn.pk)))
+        return new_turn_view(asked.turn, asked.attachments, asked.response)
+    return turn_view(Turn.objects.with_answers().get(pk=asked.turn.pk))
 
 
 async def _tell_other_tabs(request: PersonRequest, asked: Asked, *, stays: bool) -> None:

@@ -151,8 +151,10 @@ def page_view(
     found: Conversation | None,
     *,
     before: int | None = None,
+    turns: TurnsView | None = None,
     sidebar: ConversationList | None = None,
 ) -> PageView:
+    """What a page shows. `turns` and `sidebar` are read where they are not given."""
     user = request.user
     deployments = list(Deployment.objects.offered_to(user))
     offered = {deployment.pk for deployment in deployments}
@@ -173,7 +175,7 @@ def page_view(
             instructions=found.instructions if found else "",
             background={None: "", True: "on", False: "off"}[found.background if found else None],
         ),
-        turns=turns_view(found, before=before) if found else TurnsView(),
+        turns=turns or (turns_view(found, before=before) if found else TurnsView()),
         deployments=deployments,
         ask_url=reverse("ask_in", args=[found.pk]) if found else reverse("ask"),
         is_offline=is_offline,
