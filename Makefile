@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run local entra scale test bench check fix ci lock screenshots clean
+.PHONY: help run local entra scale test bench drill check fix ci lock screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,11 @@ test: .venv/all.installed  ## run all tests, browser journeys included (ARGS="..
 	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=worksteal --durations=10 $(if $(CI),-p no:cacheprovider) $(ARGS)
 
 bench: .venv/all.installed  ## measure what is promised; prints a table, writes bench.json
+	@.ci/apt redis-server postgresql
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+drill: .venv/all.installed  ## kill the server a hundred times under load, and say what was lost (ARGS="--kills 20")
+	@$(BIN)/python -m tests.drills $(if $(ARGS),$(ARGS),--kills 100)
 
 check: .venv/all.installed  ## lint, formatting, types, layers, templates, migrations
 	$(BIN)/ruff check

@@ -79,6 +79,8 @@ def plan(
         if previous:
             return Plan(previous, [go_on_item()])
         newest_first[0] += [*_items_of(earlier, dialect), go_on_item()]
+    if chain and kept and (previous := _id_of_parent(turn, provider)):
+        return Plan(previous, newest_first[0])
     for ancestor in ancestors(turn):
         if chain and kept:
             previous = chainable_id(ancestor, provider)
@@ -102,6 +104,14 @@ def ancestors(turn: Turn) -> Iterator[Turn]:
             yield rows[pk]
         next_id = rows[ids[-1]].parent_id
         batch = PATH_BATCH
+
+
+def _id_of_parent(turn: Turn, provider: Provider) -> str:
+    """What nearly every turn of a provider that keeps state continues, in one small query."""
+    if turn.parent_id is None:
+        return ""
+    last = Response.objects.filter(turn_id=turn.parent_id).order_by("-order").first()
+    return _chainable_id(last, provider) if last is not None else ""
 
 
 def chainable_id(turn: Turn, provider: Provider) -> str:

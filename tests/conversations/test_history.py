@@ -123,7 +123,7 @@ class TestChained:
             turn = ask(alice, conversation, Question("Next", uuid.uuid4())).turn
             loaded = Turn.objects.with_answers().get(pk=turn.pk)
             # The path's one id; its turn; the responses and attachments of that.
-            with django_assert_num_queries(4):
+            with django_assert_num_queries(1):
                 found = plan(loaded, deployment.provider, STATEFUL)
             assert (len(found.items), found.previous_response_id) == (1, f"resp_{turn.parent_id}")
 
