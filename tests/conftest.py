@@ -19,7 +19,11 @@ from django.test import Client
 from chat.models import User
 from tests import hypothesis_profiles as hypothesis_profiles  # registers and loads them
 from tests.house import emptying
-from tests.house.alone import pytest_configure_node, pytest_runtest_protocol  # noqa: F401
+from tests.house.alone import (  # noqa: F401
+    pytest_collection_modifyitems,
+    pytest_configure_node,
+    pytest_runtest_protocol,
+)
 from tests.house.browsing import Browser, Browsers, chromium_path
 from tests.house.needs import missing
 from tests.house.postgresql import PostgreSQL, postgresql_server

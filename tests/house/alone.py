@@ -1,7 +1,8 @@
 """Tests that measure time run while no other does: those marked `quiet` have the machine to themselves.
 
 Workers share a lock, each test beside the others and a quiet one alone. A test that waits for the lock holds the gate
-before it, so that the others cannot keep a quiet test out for ever.
+before it, so that the others cannot keep a quiet test out for ever. The quiet ones come last: anywhere else each of
+them would have all workers wait for the longest test that runs.
 """
 
 from __future__ import annotations
@@ -28,13 +29,22 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["locks"] = node.config.stash[FOLDER]
 
 
+@pytest.hookimpl(trylast=True)  # after the order was made random: within each half it stays so
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=is_quiet)
+
+
+def is_quiet(item: pytest.Item) -> bool:
+    return item.get_closest_marker("quiet") is not None
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Around everything that a test does, its fixtures and its time limit included."""
     folder = getattr(item.config, "workerinput", {}).get("locks")
     if folder is None:
         return (yield)  # without workers each test is alone
-    with turn(Path(folder), alone=item.get_closest_marker("quiet") is not None):
+    with turn(Path(folder), alone=is_quiet(item)):
         return (yield)
 
 
