@@ -19,10 +19,11 @@ from chatsite import scale
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-def number(name: str, default: int) -> int:
+def number(name: str, default: int, at_least: int = 0) -> int:
     value = env.str(name, str(default))
-    if not value.isascii() or not value.isdigit():
-        raise ImproperlyConfigured(f"{name} is {value!r}. Set it to a whole number, such as {default}.")
+    if not value.isascii() or not value.isdigit() or int(value) < at_least:
+        least = f" of at least {at_least}" if at_least else ""
+        raise ImproperlyConfigured(f"{name} is {value!r}. Set it to a whole number{least}, such as {default}.")
     return int(value)
 
 
@@ -214,6 +215,12 @@ STORAGES = {
 FILE_UPLOAD_PERMISSIONS = 0o600
 FILE_MAX_BYTES = number("FILE_MAX_MB", 50) * 1024 * 1024
 FILE_SLICE_BYTES = 1024 * 1024
+# What one person may keep in all, and how many files one question may carry.
+FILES_PER_PERSON_BYTES = number("FILES_PER_PERSON_MB", 2000, at_least=1) * 1024 * 1024
+FILES_PER_TURN = number("FILES_PER_TURN", 20, at_least=1)
+# Days after which files, and conversations without a new question, are deleted, here and at the provider. 0: never.
+FILES_KEPT_DAYS = number("FILES_KEPT_DAYS", 0)
+CONVERSATIONS_KEPT_DAYS = number("CONVERSATIONS_KEPT_DAYS", 0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 
 # Safety
@@ -295,8 +302,8 @@ PROVIDER_TOKEN_SCOPES = tuple(
 )
 
 # How many answers may be in the making at once: for one person, and in one process.
-RUNNING_PER_PERSON = number("RUNNING_PER_PERSON", 8)
-RUNNING_PER_PROCESS = number("RUNNING_PER_PROCESS", 300)
+RUNNING_PER_PERSON = number("RUNNING_PER_PERSON", 8, at_least=1)
+RUNNING_PER_PROCESS = number("RUNNING_PER_PROCESS", 300, at_least=1)
 
 TURNS_PER_PAGE = 20
 CONVERSATIONS_PER_PAGE = 40

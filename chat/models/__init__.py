@@ -1,7 +1,7 @@
 """Rows and their vocabulary. What a person sent stands here before anything goes upstream."""
 
 from chat.models.conversations import Conversation, Response, Status, Turn
-from chat.models.files import Attachment, ProviderFile
+from chat.models.files import Attachment, Forgetting, ProviderFile
 from chat.models.people import User
 from chat.models.providers import Deployment, Provider
 from chat.models.review import ReviewEvent
@@ -10,6 +10,7 @@ __all__ = [
     "Attachment",
     "Conversation",
     "Deployment",
+    "Forgetting",
     "Provider",
     "ProviderFile",
     "Response",

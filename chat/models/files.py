@@ -14,6 +14,9 @@ from chat.models.providers import ID_LENGTH, Provider
 if TYPE_CHECKING:
     from chat.models.people import User
 
+# A container's id and a file's in it, with a slash between.
+MADE_NAME_LENGTH = 2 * ID_LENGTH + 1
+
 
 def stored_name(attachment: Attachment, _name: str) -> str:
     """Where the bytes live. Never the person's file name: names lie, collide and travel."""
@@ -33,7 +36,7 @@ class AttachmentQuerySet(models.QuerySet["Attachment"]):
 
 
 class Attachment(models.Model):
-    """A file that a person gave us. Only a READY one may be sent."""
+    """A file that a person gave us, or that a model made for them (`made_by`). Only a READY one may be sent."""
 
     class Status(models.TextChoices):
         UPLOADING = "uploading", "Uploading"
@@ -52,15 +55,37 @@ class Attachment(models.Model):
     size = models.PositiveBigIntegerField(default=0, help_text="Bytes, as announced and then as stored")
     received = models.PositiveBigIntegerField(default=0, help_text="Bytes that have arrived")
     sha256 = models.CharField(max_length=64, blank=True, db_index=True)
+    title = models.CharField(max_length=300, blank=True, help_text="What the document calls itself")
     pages = models.PositiveIntegerField(null=True, blank=True)
+    text_pages = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Pages with text to read; the others are pictures"
+    )
+    text_characters = models.PositiveBigIntegerField(null=True, blank=True)
     width = models.PositiveIntegerField(null=True, blank=True)
     height = models.PositiveIntegerField(null=True, blank=True)
+    made_by = models.ForeignKey(
+        "Response",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="made",
+        help_text="The response in which a model made it; empty for what a person uploaded",
+    )
+    made_as = models.CharField(
+        max_length=MADE_NAME_LENGTH, blank=True, help_text="How the response names it: container/file, or an item's id"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    forgotten_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its bytes were deleted; turns still say that it was there"
+    )
 
     objects = AttachmentQuerySet.as_manager()
 
     class Meta:
         ordering = ["created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["made_by", "made_as"], name="made_file_once_per_response"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -89,3 +114,33 @@ class ProviderFile(models.Model):
 
     def __str__(self) -> str:
         return self.file_id
+
+
+class Forgetting(models.Model):
+    """Something at a provider that is to be deleted there, tried again until it is gone."""
+
+    class Kind(models.TextChoices):
+        FILE = "file", "File"
+        RESPONSE = "response", "Response"
+        CONTAINER = "container", "Container"
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="forgettings")
+    kind = models.CharField(max_length=10, choices=Kind)
+    upstream_id = models.CharField(max_length=ID_LENGTH)
+    tries = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField(default=timezone.now, help_text="Not before this time")
+    error = models.CharField(max_length=300, blank=True, help_text="What the provider said the last time")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "kind", "upstream_id"], name="forgotten_once"),
+        ]
+        indexes = [
+            models.Index(fields=["next_try_at"], name="still_to_forget", condition=models.Q(done_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.upstream_id}"

@@ -145,6 +145,14 @@ class Deployment(models.Model):
         blank=True,
         help_text="Azure: the deployment that makes images for the tool image_generation, such as gpt-image-1.",
     )
+    code_interpreter = models.BooleanField(
+        "runs code",
+        default=False,
+        help_text="The model may run Python at the provider, for calculations, charts and files. Costs extra there.",
+    )
+    image_generation = models.BooleanField(
+        "makes images", default=False, help_text="The model may make images. Costs extra at the provider."
+    )
     enabled = models.BooleanField(default=True)
     is_default = models.BooleanField("default", default=False)
     groups = models.ManyToManyField(
