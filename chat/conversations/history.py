@@ -3,7 +3,8 @@
 Where the provider keeps state, that is the last response id and what came after it; where it does not,
 may not, or has forgotten, it is the whole path of turns, with the model's reasoning where that came
 encrypted. Files appear as placeholders
-`{"type": "attachment", "id": UUID}`: their bytes join at the last moment and are never stored twice.
+`{"type": "attachment", "id": UUID}`: their bytes join at the last moment and are never stored twice. Of one that was
+deleted there is only the name.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.conversations.parameters import is_kept
-from chat.models import Provider, Response, Status, Turn
+from chat.files import delivery
+from chat.models import Attachment, Provider, Response, Status, Turn
 from chat.rendering.answer import segments
 from chat.responses.dialects import Dialect
 
@@ -131,10 +133,16 @@ def _chainable_id(response: Response, provider: Provider) -> str:
 
 def question_item(turn: Turn) -> Item:
     """The person's message: files first, as the models read them best, then the text."""
-    parts: list[Item] = [{"type": "attachment", "id": str(a.pk)} for a in turn.attachments.all()]
+    parts = [_attachment_part(attachment) for attachment in turn.attachments.all()]
     if turn.question:
         parts.append({"type": "input_text", "text": turn.question})
     return {"type": "message", "role": "user", "content": parts}
+
+
+def _attachment_part(attachment: Attachment) -> Item:
+    if attachment.forgotten_at is None:
+        return {"type": "attachment", "id": str(attachment.pk)}
+    return delivery.forgotten_part(attachment)
 
 
 def go_on_item() -> Item:

@@ -7,7 +7,9 @@ import uuid
 from django.utils import timezone
 
 from chat.conversations.ask import Refused, checked_instructions
+from chat.conversations.forget import forget_conversation, keep_conversation
 from chat.models import Conversation, Deployment, User
+from chat.models.writing import writing
 from chat.rendering.escape import tidy
 
 TITLE_MAX_CHARACTERS = 200
@@ -62,11 +64,16 @@ def choose(
 
 
 def delete(conversation: Conversation) -> None:
-    """Hide it from its owner. Reviewers keep it, and `restore` undoes it."""
-    conversation.deleted_at = timezone.now()
-    conversation.save(update_fields=["deleted_at"])
+    """Hide it from its owner. Reviewers keep it, providers do not, and for a while `restore` undoes all of it."""
+    with writing():
+        conversation.deleted_at = timezone.now()
+        conversation.save(update_fields=["deleted_at"])
+        forget_conversation(conversation)
 
 
 def restore(conversation: Conversation) -> None:
-    conversation.deleted_at = None
-    conversation.save(update_fields=["deleted_at"])
+    """Bring it back. What a provider has deleted since goes up again when it is needed."""
+    with writing():
+        conversation.deleted_at = None
+        conversation.save(update_fields=["deleted_at"])
+        keep_conversation(conversation)

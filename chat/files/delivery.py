@@ -25,7 +25,7 @@ from chat.models import Attachment, Provider, ProviderFile
 if TYPE_CHECKING:
     from chat.responses.dialects import Dialect
 
-__all__ = ["FileClient", "Refused", "content_part", "vanished"]
+__all__ = ["FileClient", "Refused", "content_part", "forgotten_part", "vanished"]
 
 FilePolicy = Provider.FilePolicy
 
@@ -57,6 +57,8 @@ async def content_part(
     Raises Refused, with a sentence for the person, when this provider cannot be given the file; errors of
     the client pass through.
     """
+    if attachment.forgotten_at is not None:  # while this was on its way
+        return forgotten_part(attachment)
     if attachment.status != Attachment.Status.READY:
         raise Refused(f"{quoted(attachment.name)} is not ready to be sent. Wait for it, or remove it.")
     try:
@@ -73,6 +75,14 @@ async def content_part(
         ) from error
     except StorageAway as error:
         raise Refused(f"{quoted(attachment.name)} cannot be read just now. Try again in a moment.") from error
+
+
+def forgotten_part(attachment: Attachment) -> dict[str, Any]:
+    """What stands in a question for a file that its owner has deleted since."""
+    return {
+        "type": "input_text",
+        "text": f"[The attached file {quoted(attachment.name)} was deleted. Its content is gone.]",
+    }
 
 
 async def vanished(attachment: Attachment, provider: Provider) -> bool:

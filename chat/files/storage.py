@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from django.core.files.storage import Storage
+from django.core.files.storage import Storage, default_storage
 
 from chat.models import Attachment
 
@@ -19,6 +19,8 @@ def on_disk(attachment: Attachment) -> Iterator[Path]:
 
     The path is for reading. Raises FileNotFoundError when the bytes are gone.
     """
+    if not attachment.file:
+        raise FileNotFoundError(f"nothing is stored of {attachment.pk}")
     path = _local_path(attachment)
     if path is not None:
         yield path
@@ -48,3 +50,20 @@ def drop_bytes(attachment: Attachment) -> None:
     for field in (attachment.file, attachment.thumbnail):
         if field:
             field.delete(save=False)
+    if attachment.pages:
+        _drop_folder(default_storage, pages_folder(attachment))
+
+
+def pages_folder(attachment: Attachment) -> str:
+    """Where the pages of a PDF lie that were painted for its preview."""
+    return f"pages/{attachment.pk.hex[:2]}/{attachment.pk}"
+
+
+def _drop_folder(storage: Storage, folder: str) -> None:
+    try:
+        _, names = storage.listdir(folder)
+    except FileNotFoundError:  # nobody has looked at a page
+        return
+    # The folder last: a disk has one, and a bucket does not mind.
+    for name in (*(f"{folder}/{name}" for name in names), folder):
+        storage.delete(name)
