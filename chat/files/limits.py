@@ -24,8 +24,38 @@ AUTO_INLINE_BYTES = 4 * 1024 * 1024
 
 # The wire's ceiling for an image's data URL is 20,971,520 characters; base64 makes 4 of 3.
 IMAGE_SENT_MAX_BYTES = 15_000_000
-IMAGE_SENT_SIDE = 4096
 
-# The address space of the process that reads a PDF first, and how many of them there may be at once.
+# Models scale a picture into a square of this side before they look at it; more is paid for and not seen.
+IMAGE_SENT_SIDE = 2048
+
+# Above this, a picture that was made smaller goes as JPEG, whatever it was.
+IMAGE_SENT_LOSSLESS_BYTES = 4_000_000
+
+# Time for one picture, and for one archive. Decoding the largest ones takes two or three seconds.
+IMAGE_SECONDS = 20.0
+ARCHIVE_SECONDS = 30.0
+
+# What an archive may unpack to. It is never unpacked here, but whoever is given it will.
+ARCHIVE_MAX_BYTES = 1024 * 1024 * 1024
+ARCHIVE_MAX_MEMBERS = 10_000
+
+# The address space of the process that looks into a file first, and how many of them there may be at once.
 TRIAL_BYTES = 1024 * 1024 * 1024
 TRIALS_AT_ONCE = 2
+
+# A check that has lasted for so long was cut off, and whoever asks next begins it anew.
+CHECK_SECONDS = 120.0
+
+# Without JavaScript a file comes as a form, which is parsed on the event loop: 45 ms a MB.
+PLAIN_FORM_BYTES = 2 * 1024 * 1024
+
+# A painted page of a PDF: as wide as a window shows it, and twice that for dense screens. Other widths are not
+# painted, so that nobody fills the storage with them. A very high page may be so many times as high as wide.
+PAGE_WIDTHS = (800, 1600)
+PAGE_MAX_HEIGHTS = 4
+PAGE_QUALITY = 80
+
+# Processes that paint, how long one may take over a page, and how long it waits for the next.
+PAINTERS = 2
+PAINTER_SECONDS = 20.0
+PAINTER_IDLE_SECONDS = 60.0
