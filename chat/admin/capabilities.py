@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from chat.conversations.parameters import makes_images
 from chat.models import Deployment, Provider
 from chat.responses.dialects import CAPABILITY_WORDS, DIALECTS, OVERRIDABLE, Dialect, in_words
 
@@ -107,7 +108,10 @@ def pointless_fields(dialect: Dialect) -> dict[str, str]:
         found["keeps_responses"] = f"{dialect.label} keeps nothing anyway: this changes nothing."
     if not (dialect.background and dialect.store and dialect.retrieve):
         found["background"] = f"{dialect.label} cannot work in the background: never asked for."
+    if not dialect.code_interpreter:
+        found["code_interpreter"] = f"{dialect.label} runs no code: never offered to the model."
     if not dialect.image_generation:
+        found["image_generation"] = f"{dialect.label} makes no images: never offered to the model."
         found["image_deployment"] = f"{dialect.label} makes no images: never sent."
     elif not dialect.image_deployment_header:
         found["image_deployment"] = f"{dialect.label} has no header for it: never sent."
@@ -121,11 +125,14 @@ def hints_for(deployment: Deployment, dialect: Dialect) -> list[str]:
         "reasoning_effort": deployment.reasoning_effort,
         "reasoning_summary": deployment.reasoning_summary,
         "background": deployment.background,
+        "code_interpreter": deployment.code_interpreter,
+        "image_generation": deployment.image_generation,
         "image_deployment": deployment.image_deployment,
     }
     hints = [
         f"{_label(name)} is set. {pointless[name]}" for name, value in chosen.items() if value and name in pointless
     ]
+    hints += _image_hints(deployment, dialect)
     parameters = deployment.parameters if isinstance(deployment.parameters, dict) else {}
     reasoning = parameters.get("reasoning")
     for name, field in (("effort", "reasoning_effort"), ("summary", "reasoning_summary")):
@@ -134,6 +141,18 @@ def hints_for(deployment: Deployment, dialect: Dialect) -> list[str]:
     if unread := sorted(set(parameters) - set(dialect.parameters) if dialect.parameters else ()):
         hints.append(f"{dialect.label} does not read these parameters, which are left out: {', '.join(unread)}.")
     return hints
+
+
+def _image_hints(deployment: Deployment, dialect: Dialect) -> list[str]:
+    if not (deployment.image_generation and dialect.image_generation):
+        return []
+    if not makes_images(deployment, dialect):
+        return [
+            f"Image generation is set, and {dialect.label} needs the image deployment for it: not offered until then."
+        ]
+    if not dialect.image_generation_streams:
+        return [f"Image generation is set: {dialect.label} then sends each answer whole, not word by word."]
+    return []
 
 
 def _label(field: str) -> str:

@@ -38,8 +38,15 @@ class DeploymentInline(BaseInline):
                     ("reasoning_effort", "reasoning_summary"),
                     "keeps_responses",
                     "background",
-                    "image_deployment",
                 )
+            },
+        ),
+        (
+            "Tools of the provider",
+            {
+                "fields": ("code_interpreter", ("image_generation", "image_deployment")),
+                "description": "The model decides when to use them; what it makes is stored here and shown under its "
+                "answer. A tool of the same type among the parameters takes the place of the one switched on here.",
             },
         ),
         ("Requests and people", {"fields": ("parameters", "groups")}),

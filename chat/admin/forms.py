@@ -168,7 +168,8 @@ class DeploymentForm(ForgetsSecrets, DeploymentModelForm):
         model = Deployment
         fields = (
             *("name", "label", "context_window", "enabled", "is_default"),
-            *("reasoning_effort", "reasoning_summary", "keeps_responses", "background", "image_deployment"),
+            *("reasoning_effort", "reasoning_summary", "keeps_responses", "background"),
+            *("code_interpreter", "image_generation", "image_deployment"),
             *("parameters", "groups"),
         )
         widgets = {

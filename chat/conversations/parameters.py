@@ -1,10 +1,11 @@
-"""Deployment row → what a request asks for besides its input: the operator's parameters, reasoning, and what is kept.
+"""Deployment row → what a request asks for besides its input: the operator's parameters, reasoning, tools, what is kept.
 
 Capabilities decide what is said, so that one deployment's settings hold at every kind of server.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from chat.models import Conversation, Deployment
@@ -12,12 +13,15 @@ from chat.responses.dialects import Dialect
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 THRIFTY_EFFORTS = ("none", "minimal", "low")
+CODE_INTERPRETER: dict[str, Any] = {"type": "code_interpreter", "container": {"type": "auto"}}
+# Without previews: each is as large as the picture, and a line that says what goes on tells as much.
+IMAGE_GENERATION: dict[str, Any] = {"type": "image_generation"}
 
 
 def parameters_of(
     deployment: Deployment, dialect: Dialect, *, encrypted: bool = True, background: bool = False
 ) -> dict[str, Any]:
-    """The parameters of a question. The deployment's own fields win over its free parameters.
+    """The parameters of a question. The deployment's own fields win over its free parameters, but not over its tools.
 
     With `encrypted=False` reasoning is not asked for in its encrypted form: models that do not reason refuse that.
     `background` is what `works_in_background` says, unless the model has refused it.
@@ -27,6 +31,8 @@ def parameters_of(
     reasoning = _reasoning(deployment, dialect, parameters.pop("reasoning", None))
     if reasoning:
         parameters["reasoning"] = reasoning
+    if tools := _tools(deployment, dialect, parameters.get("tools")):
+        parameters["tools"] = tools
     if not deployment.keeps_responses:
         parameters["store"] = False
     if background:
@@ -34,6 +40,53 @@ def parameters_of(
     if encrypted and dialect.encrypted_reasoning and not is_kept(deployment, dialect):
         parameters["include"] = _with(parameters.get("include"), ENCRYPTED_REASONING)
     return parameters
+
+
+def with_container_files(parameters: dict[str, Any], file_ids: Sequence[str]) -> dict[str, Any]:
+    """The parameters with these uploaded files in the container of the code interpreter, where a new one is made.
+
+    A container that the operator names by its id has its own files.
+    """
+    tools = parameters.get("tools")
+    if not file_ids or not isinstance(tools, list):
+        return parameters
+    return {**parameters, "tools": [_with_files(tool, file_ids) for tool in tools]}
+
+
+def _with_files(tool: Any, file_ids: Sequence[str]) -> Any:
+    container = tool.get("container") if _kind(tool) == "code_interpreter" else None
+    if not isinstance(container, dict):
+        return tool
+    known = container.get("file_ids") or []
+    return {**tool, "container": {**container, "file_ids": list(dict.fromkeys([*known, *file_ids]))}}
+
+
+def makes_images(deployment: Deployment, dialect: Dialect) -> bool:
+    """Whether image generation is switched on, and can be: Azure refuses it without the name of the deployment."""
+    if not (deployment.image_generation and dialect.image_generation):
+        return False
+    header = dialect.image_deployment_header.lower()
+    given = {name.lower() for name in deployment.provider.extra_headers or {}}
+    return not header or bool(deployment.image_deployment) or header in given
+
+
+def runs_code(deployment: Deployment, dialect: Dialect) -> bool:
+    return deployment.code_interpreter and dialect.code_interpreter
+
+
+def _tools(deployment: Deployment, dialect: Dialect, given: Any) -> list[Any]:
+    """The operator's own tools, and behind them those that are switched on and not among them."""
+    tools = list(given) if isinstance(given, list | tuple) else []
+    known = {_kind(tool) for tool in tools}
+    if runs_code(deployment, dialect) and "code_interpreter" not in known:
+        tools.append(CODE_INTERPRETER)
+    if makes_images(deployment, dialect) and "image_generation" not in known:
+        tools.append(IMAGE_GENERATION)
+    return tools
+
+
+def _kind(tool: Any) -> Any:
+    return tool.get("type") if isinstance(tool, dict) else None
 
 
 def is_kept(deployment: Deployment, dialect: Dialect) -> bool:

@@ -423,6 +423,25 @@ def test_of_two_places_that_say_how_much_to_reason_the_winner_is_named(deploymen
     assert "left out: metadata." in hints_for(deployment, DIALECTS["ollama"])[-1]
 
 
+def test_a_deployment_is_given_the_tools_of_its_provider(olga_client: Client, deployment: Deployment) -> None:
+    row = stored(deployment, is_default="on", code_interpreter="on", image_generation="on")
+    page = olga_client.get(address(deployment.provider)).content.decode()
+    assert "The model may run Python at the provider" in page
+    assert olga_client.post(address(deployment.provider), form(row, initial=1)).status_code == 302
+    deployment.refresh_from_db()
+    assert (deployment.code_interpreter, deployment.image_generation) == (True, True)
+    assert hints_for(deployment, DIALECTS["openai"]) == []
+    assert "needs the image deployment for it" in hints_for(deployment, DIALECTS["azure"])[0]
+    assert [hint.split(".")[0] for hint in hints_for(deployment, DIALECTS["ollama"])] == [
+        "Code interpreter is set",
+        "Image generation is set",
+    ]
+    deployment.image_deployment = "gpt-image-1"
+    assert hints_for(deployment, DIALECTS["azure"]) == [
+        "Image generation is set: Azure OpenAI then sends each answer whole, not word by word."
+    ]
+
+
 def test_a_page_of_many_deployments_costs_as_many_queries_as_one_of_one(
     olga_client: Client, deployment: Deployment
 ) -> None:

@@ -12,10 +12,11 @@ from chat.conversations.parameters import (
     is_kept,
     parameters_of,
     thrifty_reasoning,
+    with_container_files,
     works_in_background,
 )
 from chat.conversations.title import title_request
-from chat.models import Conversation, Deployment, Turn
+from chat.models import Conversation, Deployment, Provider, Turn
 from chat.responses.dialects import DIALECTS, Dialect
 
 OPENAI, AZURE, OFOX, LLAMA = (DIALECTS[name] for name in ("openai", "azure", "ofox", "llamacpp"))
@@ -145,3 +146,49 @@ def test_a_title_is_never_kept_and_never_long() -> None:
     assert body["max_output_tokens"] <= 1_000
     assert "include" not in body
     assert "store" not in title_request(turn, "Because.", Deployment(name="m"), OFOX)
+
+
+CODE = {"type": "code_interpreter", "container": {"type": "auto"}}
+IMAGES = {"type": "image_generation"}
+BOTH = {"code_interpreter": True, "image_generation": True}
+
+
+def test_the_tools_that_are_switched_on_are_offered_where_the_server_has_them() -> None:
+    provider = Provider(name="p")
+    assert asked(provider=provider, **BOTH) == {"tools": [CODE, IMAGES]}
+    assert asked(code_interpreter=True) == {"tools": [CODE]}
+    assert asked(LLAMA, provider=provider, **BOTH) == {}
+    assert asked(OFOX, provider=provider, **BOTH) == {}
+
+
+def test_images_are_offered_at_azure_when_their_deployment_is_named() -> None:
+    provider, headed = Provider(name="p"), Provider(name="h")
+    headed.extra_headers = {"X-MS-OAI-Image-Generation-Deployment": "gpt-image-1"}
+    assert asked(AZURE, provider=provider, **BOTH) == {"tools": [CODE]}
+    assert asked(AZURE, provider=provider, image_deployment="gpt-image-1", **BOTH) == {"tools": [CODE, IMAGES]}
+    assert asked(AZURE, provider=headed, **BOTH) == {"tools": [CODE, IMAGES]}
+
+
+def test_a_tool_that_the_operator_describes_takes_the_place_of_the_switch() -> None:
+    own = {"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}
+    function = {"type": "function", "name": "look"}
+    wanted = asked(provider=Provider(name="p"), parameters={"tools": [function, own]}, **BOTH)
+    assert wanted == {"tools": [function, own, IMAGES]}
+
+
+def test_data_files_go_into_the_container_and_nowhere_else() -> None:
+    parameters = asked(provider=Provider(name="p"), **BOTH)
+    wanted = with_container_files(parameters, ["file-1", "file-2"])
+    assert wanted["tools"] == [
+        {"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["file-1", "file-2"]}},
+        IMAGES,
+    ]
+    assert with_container_files(wanted, ["file-2", "file-3"])["tools"][0]["container"]["file_ids"] == [
+        "file-1",
+        "file-2",
+        "file-3",
+    ]
+    assert parameters["tools"] == [CODE, IMAGES]
+    named = {"tools": [{"type": "code_interpreter", "container": "cntr_1"}], "top_p": 1}
+    assert with_container_files(named, ["file-1"]) == named
+    assert with_container_files({}, ["file-1"]) == {}
