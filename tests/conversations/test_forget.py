@@ -218,7 +218,7 @@ class TestAConversation:
         self, alice: User, deployment: Deployment, django_assert_max_num_queries: Any
     ) -> None:
         conversation = make_conversation(alice, deployment, turns=1000)
-        with django_assert_max_num_queries(25)  # SQLite takes a hundred rows at once:
+        with django_assert_max_num_queries(25):  # SQLite takes a hundred rows at once
             keep.delete(conversation)
         assert Forgetting.objects.count() == 1000
 
