@@ -16,7 +16,6 @@ from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 
 from chat import engines
-from chat.files.errors import StorageAway
 from chat.files.slices import slices_of
 from chat.files.storage import drop_bytes
 from chat.models import Attachment, Conversation, Forgetting, Provider, ProviderFile, Response, Turn
@@ -66,7 +65,7 @@ def drop(attachment: Attachment) -> None:
     try:
         slices_of(attachment).drop(attachment)
         drop_bytes(attachment)
-    except StorageAway as away:
+    except OSError as away:
         logger.warning("what is stored of %s could not be deleted yet: %s", attachment.pk, away)
         return
     if attachment.made_by_id is None and not attachment.turns.exists():
@@ -94,7 +93,7 @@ def erase_conversation(conversation: Conversation) -> None:
     """Delete a conversation with all its rows, and the files that no other one shows. Reviewers lose it too."""
     with writing():
         conversation.deleted_at = conversation.deleted_at or timezone.now()
-        conversation.save(update_fields=["deleted_at"])
+        Conversation.objects.filter(pk=conversation.pk).update(deleted_at=conversation.deleted_at)
         forget_conversation(conversation, after=timedelta())
         files = _files_of(conversation)
         # What another conversation shows as well stays, as if it had been uploaded.
