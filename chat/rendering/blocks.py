@@ -1,5 +1,6 @@
 """One block of Markdown → safe HTML: parsed by `syntax`, rendered, sanitised."""
 
+import re
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
@@ -21,11 +22,11 @@ _sanitiser = nh3.Cleaner(
         " button input"
     ),
     attributes={
-        "a": {"href", "title"},
+        "a": {"href", "title", "data-made"},
         "ol": {"start"},
         "button": {"data-copy", "data-show-image"},
         "input": {"checked", "disabled"},
-        "span": {"data-src", "data-alt"},
+        "span": {"data-src", "data-alt", "data-made", "data-page"},
         **{tag: set(math.ATTRIBUTES) for tag in math.TAGS},
     },
     tag_attribute_values={"button": {"type": {"button"}}, "input": {"type": {"checkbox"}}},
@@ -53,4 +54,14 @@ def top_level(tokens: Sequence[Token]) -> Iterator[list[Token]]:
 
 
 def html_of(block: Sequence[Token], env: Env) -> str:
-    return _sanitiser.clean(parser.renderer.render(block, parser.options, env)).strip()
+    html = _sanitiser.clean(parser.renderer.render(block, parser.options, env)).strip()
+    # Behind the sanitiser, which lets no link to a place in our own page through: only these lead there.
+    return _PAGE_REF.sub(_page_link, html) if 'class="page-ref"' in html else html
+
+
+_PAGE_REF = re.compile(r'<span class="page-ref" data-page="(\d+)">([^<]*)</span>')
+
+
+def _page_link(found: re.Match[str]) -> str:
+    """The preview opens it where there is a document with that many pages; without one it is text."""
+    return f'<a class="page-ref" href="#page-{found[1]}" data-page="{found[1]}">{found[2]}</a>'

@@ -1,4 +1,4 @@
-"""The Markdown that models write: CommonMark, tables, strikethrough, task lists, bare links and TeX.
+"""The Markdown that models write: CommonMark, tables, strikethrough, task lists, bare links, TeX and cited pages.
 
 Every block rule here decides by lines that are already complete, and never takes back a block that was
 followed by another: that is what lets `LiveMarkdown` close blocks for good while the text still grows.
@@ -7,7 +7,7 @@ the page. The result still passes the sanitiser in `markdown`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,7 +33,11 @@ MAX_LANGUAGE = 30
 
 _LINKED = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
 # Parsed, but not linked: places inside the model's own sandbox or of no page; pictures carried in the text.
-_INERT = re.compile(r"(?:[#/]|\.\.?/|sandbox:|data:image/)", re.IGNORECASE)
+_INERT = re.compile(r"(?:[#/]|\.\.?/|sandbox:|made:|data:image/)", re.IGNORECASE)
+# Of those, what the model made: marked here, and pointed at our copy in `made`.
+_MADE = re.compile(r"(?:sandbox|made):", re.IGNORECASE)
+# "(p. 7)", "[pp. 3–5]"
+_PAGE_REF = re.compile(r"\(pp?\.\s?(\d{1,5})(?:\s?[–-]\s?\d{1,5})?\)|\[pp?\.\s?(\d{1,5})(?:\s?[–-]\s?\d{1,5})?\]")
 
 
 def build_parser() -> MarkdownIt:
@@ -297,17 +301,44 @@ def with_bold_closed(text: str) -> str:
 
 
 def settle_inline(state: StateCore) -> None:
-    """Take away links that lead nowhere allowed, and emphasis nested beyond what a browser draws."""
+    """Take away links that lead nowhere allowed, and emphasis nested beyond what a browser draws; mark cited pages."""
     for block in state.tokens:
         if block.children:
             _settle(block.children)
+            if "p." in block.content:
+                block.children = list(_with_page_refs(block.children))
+
+
+def _with_page_refs(tokens: list[Token]) -> Iterator[Token]:
+    links = 0
+    for token in tokens:
+        links += (token.type == "link_open") - (token.type == "link_close")
+        if token.type == "text" and not links:
+            yield from _page_refs(token)
+        else:
+            yield token
+
+
+def _page_refs(token: Token) -> Iterator[Token]:
+    end = 0
+    for found in _PAGE_REF.finditer(token.content):
+        if end < found.start():
+            yield token.copy(content=token.content[end : found.start()])
+        page = found[1] or found[2]
+        yield token.copy(type="page_ref", content=found[0], meta={"page": int(page)})
+        end = found.end()
+    if end < len(token.content):
+        yield token.copy(content=token.content[end:])
 
 
 def _settle(tokens: list[Token]) -> None:
     depth = 0
     inert = False
     for token in tokens:
-        if token.type == "link_open" and not _LINKED.match(str(token.attrs.get("href", ""))):
+        address = str(token.attrs.get("href", "")) if token.type == "link_open" else ""
+        if _MADE.match(address):
+            token.attrs = {"class": "made-link", "data-made": address}
+        elif token.type == "link_open" and not _LINKED.match(address):
             inert = True
             token.tag, token.attrs = "span", {"class": "link-inert"}
         elif token.type == "link_close" and inert:
@@ -362,6 +393,10 @@ class AnswerRenderer(RendererHTML):
         token = tokens[idx]
         return math.to_html(token.content, display=token.meta["display"])
 
+    def page_ref(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
+        token = tokens[idx]
+        return f'<span class="page-ref" data-page="{token.meta["page"]}">{escape(token.content)}</span>'
+
     def math_unfinished(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
         return f'<p><code class="math-source">{escape(tokens[idx].content)}</code></p>\n'
 
@@ -372,6 +407,8 @@ class AnswerRenderer(RendererHTML):
         token = tokens[idx]
         alt = self.renderInlineAsText(token.children, options, env)
         source = str(token.attrs.get("src", ""))
+        if _MADE.match(source):
+            return f'<span class="made-image" data-made="{escape(source)}">{escape(alt)}</span>'
         host = host_of(source) if _LINKED.match(source) else ""
         if not host:
             return f'<span class="image-dropped">{escape(alt)}</span>'
@@ -419,8 +456,9 @@ def code_head(language: str) -> str:
 CODE_TAIL = "</code></pre></div>"
 
 ANSWER_CLASSES: dict[str, Any] = {
+    "a": {"made-link"},
     "div": {"code", "code__bar", "table-wrap", "math-block"},
-    "span": {"code__lang", "remote-image", "image-dropped", "link-inert"},
+    "span": {"code__lang", "remote-image", "image-dropped", "link-inert", "made-image", "page-ref"},
     "code": {"hl", "math-source"},
     "button": {"code__copy", "remote-image__show"},
     "ul": {"contains-task-list"},

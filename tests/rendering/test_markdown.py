@@ -83,8 +83,34 @@ def test_what_is_no_address_is_no_link(text: str) -> None:
 
 
 def test_a_place_outside_the_web_is_named_but_not_linked() -> None:
-    assert html("[report](sandbox:/mnt/data/r.pdf)") == '<p><span class="link-inert">report</span></p>'
+    assert html("[report](/etc/r.pdf)") == '<p><span class="link-inert">report</span></p>'
     assert html("[bad](javascript:alert)") == "<p>[bad](javascript:alert)</p>"
+
+
+def test_what_the_model_made_is_marked_for_our_copy_of_it() -> None:
+    link = html("[*my* report](<sandbox:/mnt/data/r x.pdf>)")
+    assert link.startswith('<p><a class="made-link" data-made="sandbox:/mnt/data/r%20x.pdf"')
+    assert "href" not in link
+    assert html("![A <b>](sandbox:/mnt/data/c.png)") == (
+        '<p><span class="made-image" data-made="sandbox:/mnt/data/c.png">A &lt;b&gt;</span></p>'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "page", "shown"),
+    [
+        ("It rains (p. 7).", 7, "(p. 7)"),
+        ("It rains (pp. 3–5)", 3, "(pp. 3–5)"),
+        ("**It rains [p. 12]**", 12, "[p. 12]"),
+    ],
+)
+def test_a_cited_page_leads_to_that_page(text: str, page: int, shown: str) -> None:
+    assert f'<a class="page-ref" href="#page-{page}" data-page="{page}">{shown}</a>' in html(text)
+
+
+@pytest.mark.parametrize("text", ["`(p. 7)`", "[see (p. 7)](https://example.com)", "(p. seven)", "(p 7)", "(1p. 7)"])
+def test_what_is_no_citation_of_a_page_stays_as_it_is(text: str) -> None:
+    assert "page-ref" not in html(text)
 
 
 def test_a_remote_image_is_a_button_that_names_its_host() -> None:

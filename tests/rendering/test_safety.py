@@ -24,7 +24,7 @@ TAGS = MATH_TAGS | set(
 )
 ATTRIBUTES = MATH_ATTRIBUTES | {
     "class", "href", "title", "rel", "target", "start", "type", "checked", "disabled", "data-copy",
-    "data-show-image", "data-src", "data-alt",
+    "data-show-image", "data-src", "data-alt", "data-made", "data-page",
 }  # fmt: skip
 
 HOSTILE = [
@@ -103,10 +103,14 @@ def assert_harmless(html: str) -> None:
         assert element.tag in TAGS, html
         for name, value in element.attributes.items():
             assert name in ATTRIBUTES, html
-            if name == "href":
+            if name == "href" and element.attributes.get("class") == "page-ref":
+                assert re.fullmatch(r"#page-\d{1,5}", value or ""), html
+            elif name == "href":
                 assert re.match(r"(https?://|mailto:)", value or "", re.IGNORECASE), html
                 assert element.attributes["rel"] == "noopener noreferrer nofollow"
                 assert element.attributes["target"] == "_blank"
+            if name == "data-made":
+                assert re.match(r"(sandbox|made):", value or "", re.IGNORECASE), html
             if name == "data-src":
                 assert re.match(r"https?://", value or "", re.IGNORECASE), html
 
