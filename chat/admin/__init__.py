@@ -9,17 +9,18 @@ providers       endpoints; deployments are the models they serve, on the same pa
 capabilities    what they can do, in words
 connection      one short question, to see whether it works
 people          who may sign in
+forgetting      copies at providers, and what is still to be deleted there
 """
 
 from django.contrib import admin
 
-from chat.admin import conversations, people, providers, reviewers, trace
+from chat.admin import conversations, forgetting, people, providers, reviewers, trace
 
-__all__ = ["conversations", "people", "providers", "reviewers", "trace"]
+__all__ = ["conversations", "forgetting", "people", "providers", "reviewers", "trace"]
 
 admin.site.site_header = "Review and settings"
 admin.site.site_title = "Review and settings"
 admin.site.index_title = "Review and settings"
 admin.site.site_url = "/"
-# Four lists need no second menu, and transcripts need the width.
+# So few lists need no second menu, and transcripts need the width.
 admin.site.enable_nav_sidebar = False
