@@ -45,6 +45,10 @@ def quoted(name: str) -> str:
     return f"“{name}”"
 
 
+def too_slow(called: str) -> str:
+    return f"{called} takes too long to read. Attach a shorter or simpler version of it."
+
+
 def megabytes(size: int) -> str:
     """`size` in MB, rounded up: a file above a limit never reads as the limit itself."""
     return f"{math.ceil(size * 10 / 1024 / 1024) / 10:g} MB"

@@ -10,23 +10,19 @@ from pathlib import Path
 
 from django.conf import settings
 
-from chat.files import images, limits, trial
+from chat.files import kinds, limits, trial
 from chat.files.errors import Refused, megabytes, quoted
+from chat.files.kinds import PDF, Accepted
 
-__all__ = ["Inspected", "Refused", "clean_name", "inspect", "refuse_size"]
-
-PDF = "application/pdf"
-ACCEPTED = "PDF, PNG, JPEG and WEBP files are accepted"
-
-# Readers of PDF look for its header this far into the file (ISO 32000-2, Annex C of older editions).
-PDF_HEADER_WITHIN = 1024
+__all__ = ["PDF", "Accepted", "Inspected", "Refused", "clean_name", "inspect", "refuse_size"]
 
 NAME_MAX_CHARACTERS = 255
+TITLE_MAX_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """What a file turned out to be. Pages are of PDFs; width and height of images."""
+    """What a file turned out to be. Title, pages and text are of PDFs; width and height of images."""
 
     media_type: str
     size: int
@@ -35,25 +31,35 @@ class Inspected:
     width: int | None = None
     height: int | None = None
     thumbnail: bytes | None = None
+    title: str = ""
+    text_pages: int | None = None
+    text_characters: int | None = None
 
 
-def inspect(path: Path, name: str) -> Inspected:
-    """Look inside the file. Blocks: it reads the file twice and decodes it; a PDF in a process of its own.
+def inspect(path: Path, name: str, accepted: Accepted | None = None) -> Inspected:
+    """Look inside the file. Blocks: it reads the file twice, and most of it in a process of its own.
 
-    Raises Refused, with a sentence that names the file as `name`, when it cannot be used.
+    `accepted` is what is taken besides PDF and the usual images; nothing when left out. Raises Refused, with a
+    sentence that names the file as `name`, when it cannot be used.
     """
+    accepted = accepted or Accepted()
     called = quoted(clean_name(name))
     size = path.stat().st_size
     refuse_size(size, called)
-    media_type = _sniff(path)
+    media_type = kinds.kind_of(path, name)
     if media_type is None:
-        raise Refused(f"{called} is of a kind that cannot be read here. {ACCEPTED}.")
+        _refuse_locked_office(path, called)
+        raise Refused(f"{called} is of a kind that cannot be read here. {accepted.sentence}")
+    if not accepted.takes(media_type):
+        raise Refused(f"{called} is of a kind that no model here can use. {accepted.sentence}")
     if media_type == PDF:
         return _inspect_pdf(path, called, size)
-    picture = images.examine(path, called=called)
-    return Inspected(
-        media_type, size, _sha256(path), width=picture.width, height=picture.height, thumbnail=picture.thumbnail
-    )
+    if media_type.startswith("image/"):
+        return _inspect_picture(path, called, size, media_type)
+    if media_type == kinds.ZIP:
+        facts, _ = trial.perform("archive", path, called=called, seconds=limits.ARCHIVE_SECONDS)
+        media_type = facts["media_type"]
+    return Inspected(media_type, size, _sha256(path))
 
 
 def refuse_size(size: int, called: str) -> None:
@@ -70,9 +76,7 @@ def refuse_size(size: int, called: str) -> None:
 def clean_name(name: str) -> str:
     """The name as it may be shown: no folders, nothing invisible that turns or hides text; never empty."""
     name = unicodedata.normalize("NFC", name.encode("utf-8", "ignore").decode())
-    name = re.split(r"[/\\]", name)[-1]
-    name = "".join(" " if character.isspace() else character for character in name if not _hides(character))
-    name = " ".join(name.split())
+    name = _visible(re.split(r"[/\\]", name)[-1])
     if not name.strip(". "):
         return "file"
     if len(name) > NAME_MAX_CHARACTERS:
@@ -80,6 +84,12 @@ def clean_name(name: str) -> str:
         ending = dot + ending if stem and len(ending) <= 16 else ""
         name = name[: NAME_MAX_CHARACTERS - len(ending)] + ending
     return name
+
+
+def _visible(text: str) -> str:
+    """One line, without characters that hide or turn text."""
+    text = "".join(" " if character.isspace() else character for character in text if not _hides(character))
+    return " ".join(text.split())
 
 
 def _hides(character: str) -> bool:
@@ -92,29 +102,33 @@ def _hides(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf")
 
 
-def _sniff(path: Path) -> str | None:
-    with path.open("rb") as file:
-        head = file.read(PDF_HEADER_WITHIN + 5)
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "image/webp"
-    junk, header, _ = head.partition(b"%PDF-")
-    # Leading junk happens in honest files; markup there is a page that poses as a PDF.
-    if header and b"<" not in junk:
-        return PDF
-    return None
+def _refuse_locked_office(path: Path, called: str) -> None:
+    if kinds.is_locked_office(path):
+        raise Refused(f"{called} is protected with a password. Remove the password and attach it again.")
 
 
 def _inspect_pdf(path: Path, called: str, size: int) -> Inspected:
-    found = trial.examine(path, called=called)
-    if found.pages > limits.PDF_MAX_PAGES:
+    found, thumbnail = trial.perform("pdf", path, called=called, seconds=limits.PDF_SECONDS)
+    if found["pages"] > limits.PDF_MAX_PAGES:
         raise Refused(
-            f"{called} has {found.pages} pages; up to {limits.PDF_MAX_PAGES} are accepted. Split it and attach the parts."
+            f"{called} has {found['pages']} pages; up to {limits.PDF_MAX_PAGES} are accepted. "
+            "Split it and attach the parts."
         )
-    return Inspected(PDF, size, _sha256(path), pages=found.pages, thumbnail=found.thumbnail)
+    return Inspected(
+        PDF,
+        size,
+        _sha256(path),
+        pages=found["pages"],
+        thumbnail=thumbnail or None,
+        title=_visible(found["title"])[:TITLE_MAX_CHARACTERS],
+        text_pages=found["text_pages"],
+        text_characters=found["text_characters"],
+    )
+
+
+def _inspect_picture(path: Path, called: str, size: int, media_type: str) -> Inspected:
+    found, thumbnail = trial.perform("picture", path, called=called, seconds=limits.IMAGE_SECONDS)
+    return Inspected(media_type, size, _sha256(path), width=found["width"], height=found["height"], thumbnail=thumbnail)
 
 
 def _sha256(path: Path) -> str:

@@ -133,7 +133,12 @@ def page_texts(path: Path, *, called: str = "This PDF", seconds: float = limits.
 
 def thumbnail(path: Path, *, called: str = "This PDF", seconds: float = limits.PDF_SECONDS) -> bytes:
     """The first page as a small WEBP; of a page that paints for very long, what was painted in time."""
-    with closing(_Document(path, called, seconds)) as document, document.entered(), _page(document, 0) as page:
+    with closing(_Document(path, called, seconds)) as document, document.entered():
+        return _thumbnail(document)
+
+
+def _thumbnail(document: _Document) -> bytes:
+    with _page(document, 0) as page:
         picture = _painted(page, _fitted(*page.get_size()))
     encoded = BytesIO()
     picture.save(encoded, "WEBP", quality=limits.THUMBNAIL_QUALITY)

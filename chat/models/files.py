@@ -94,6 +94,11 @@ class Attachment(models.Model):
     def is_image(self) -> bool:
         return self.media_type.startswith("image/")
 
+    @property
+    def is_data(self) -> bool:
+        """Text, tables, archives: what the code interpreter works with, and nothing else does."""
+        return bool(self.media_type) and not self.is_image and self.media_type != "application/pdf"
+
 
 class ProviderFile(models.Model):
     """An attachment's copy at a provider, reused by `file_id` across turns and conversations."""

@@ -470,6 +470,7 @@ async def test_a_picture_above_the_limit_of_the_wire_is_made_smaller(
     attachment = await asyncio.to_thread(upload, path)
     monkeypatch.setattr(limits, "IMAGE_SENT_MAX_BYTES", 400_000)
     monkeypatch.setattr(limits, "IMAGE_SENT_SIDE", 300)
+    monkeypatch.setattr(limits, "IMAGE_SENT_LOSSLESS_BYTES", 0)
 
     part = await content_part(attachment, provider=provider, client=FakeClient(), dialect=AZURE)
 

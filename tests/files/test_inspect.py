@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from pytest_django import Settings
 
-from chat.files import limits
+from chat.files import kinds, limits
 from chat.files.errors import QUOTED_CHARACTERS, Refused, megabytes, quoted
 from chat.files.inspect import clean_name, inspect
+from chat.files.kinds import Accepted
+from chat.models import Attachment
 from tests.files.makers import (
     exif_of_a_camera,
     make_image,
     make_noise,
+    make_office,
     make_pdf,
+    make_scan,
+    make_zip,
+    make_zip_bomb,
+    ole,
     opened,
     png_header,
 )
 
 
-def refusal_of(path: Path, name: str) -> str:
+def refusal_of(path: Path, name: str, accepted: Accepted | None = None) -> str:
     with pytest.raises(Refused) as refusal:
-        inspect(path, name)
+        inspect(path, name, accepted)
     return refusal.value.sentence
 
 
@@ -133,13 +143,8 @@ def test_a_polyglot_is_what_its_first_bytes_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param(b"<!doctype html><script>alert(1)</script>", id="html"),
-        pytest.param(b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>', id="svg"),
-        pytest.param(b"GIF89a" + bytes(40), id="gif"),
-        pytest.param(b"PK\x03\x04" + bytes(40), id="zip"),
         pytest.param(b"MZ" + bytes(40), id="program"),
         pytest.param(b"RIFF\x00\x00\x00\x00WAVE" + bytes(40), id="sound"),
-        pytest.param(b"\x89PNG", id="half a signature"),
         pytest.param(bytes(2000) + b"%PDF-1.7", id="header too far in"),
     ],
 )
@@ -149,6 +154,148 @@ def test_other_kinds_are_refused_with_those_that_are_accepted(tmp_path: Path, co
 
     assert refusal_of(path, "picture.png") == (
         "“picture.png” is of a kind that cannot be read here. PDF, PNG, JPEG and WEBP files are accepted."
+    )
+    assert "PDF, PNG, JPEG, WEBP, GIF, text, tables" in refusal_of(path, "picture.png", kinds.EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"<!doctype html><script>alert(1)</script>", id="html"),
+        pytest.param(b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>', id="svg"),
+        pytest.param(b"GIF89a" + bytes(40), id="gif"),
+        pytest.param(b"PK\x03\x04" + bytes(40), id="zip"),
+        pytest.param("价格,数量".encode("gb18030"), id="table"),
+    ],
+)
+def test_what_no_model_here_can_use_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(content)
+
+    assert refusal_of(path, "picture.png") == (
+        "“picture.png” is of a kind that no model here can use. PDF, PNG, JPEG and WEBP files are accepted."
+    )
+
+
+def test_a_gif_is_taken_where_a_model_takes_it_and_data_is_not(tmp_path: Path) -> None:
+    found = inspect(make_image(tmp_path / "a", "GIF", (600, 200)), "moving.png", Accepted(gif=True))
+
+    assert (found.media_type, found.width, found.height) == ("image/gif", 600, 200)
+    assert found.thumbnail is not None
+    assert opened(found.thumbnail).size == (480, 160)
+    (tmp_path / "b").write_bytes(b"a,b\n")
+    assert "PDF, PNG, JPEG, WEBP and GIF files are accepted" in refusal_of(tmp_path / "b", "b", Accepted(gif=True))
+
+
+def test_a_pdf_tells_its_title_and_its_text(tmp_path: Path) -> None:
+    found = inspect(make_pdf(tmp_path / "a", ["one", "", "three"], title="Ships\n of  \u202ethe North"), "a.pdf")
+
+    assert (found.title, found.pages, found.text_pages, found.text_characters) == ("Ships of the North", 3, 2, 8)
+
+
+def test_a_scan_is_known_by_its_lack_of_text(tmp_path: Path) -> None:
+    found = inspect(make_scan(tmp_path / "a", 2), "scan.pdf")
+
+    assert (found.pages, found.text_pages, found.text_characters) == (2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("table.CSV", "text/csv"),
+        ("page.html", "text/html"),
+        ("drawing.svg", "application/xml"),
+        ("script.py", "text/x-python"),
+        ("notes", "text/plain"),
+        ("picture.png", "text/plain"),
+        ("book.xlsx", "text/plain"),
+    ],
+)
+def test_between_texts_the_name_tells(tmp_path: Path, name: str, media_type: str) -> None:
+    path = tmp_path / "a"
+    path.write_text("<svg>a,b\n")
+
+    found = inspect(path, name, Accepted(data=True))
+
+    assert (found.media_type, found.thumbnail, found.pages, found.width) == (media_type, None, None, None)
+    assert Attachment(media_type=found.media_type).is_data
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030", "big5", "cp949", "shift_jis", "cp1252"])
+def test_text_may_be_written_as_people_here_write_it(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a"
+    words = {"cp1252": "Größe,Café", "cp949": "가격,수량", "shift_jis": "価格,ひらがな"}.get(encoding, "日本,人口")
+    path.write_bytes(f"{words}\r\n\t1,2\n".encode(encoding) * 40_000)
+
+    assert inspect(path, "a.csv", Accepted(data=True)).media_type == "text/csv"
+
+
+@pytest.mark.parametrize("ending", [b"\x00", b"\x01", b"\x1f"])
+def test_what_holds_a_control_character_is_no_text(tmp_path: Path, ending: bytes) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"words " * 100_000 + ending)
+
+    assert "cannot be read here" in refusal_of(path, "a.csv", Accepted(data=True))
+
+
+@pytest.mark.parametrize(
+    ("main", "media_type"),
+    [("word/document.xml", kinds.DOCX), ("xl/workbook.xml", kinds.XLSX), ("ppt/presentation.xml", kinds.PPTX)],
+)
+def test_an_office_document_is_known_by_what_is_packed_in_it(tmp_path: Path, main: str, media_type: str) -> None:
+    path = make_office(tmp_path / "a", main)
+
+    assert inspect(path, "lying.zip", Accepted(data=True)).media_type == media_type
+
+
+def test_a_zip_called_xlsx_is_a_zip(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a", {"xl/workbook.xml": b"<x/>"})
+
+    assert inspect(path, "book.xlsx", Accepted(data=True)).media_type == kinds.ZIP
+
+
+def test_an_old_document_a_tar_and_a_pickle_are_known(tmp_path: Path) -> None:
+    for name, data in (("a.doc", ole("WordDocument")), ("b.pkl", pickle.dumps({"a": [1, 2]}))):
+        (tmp_path / name).write_bytes(data)
+    with tarfile.open(tmp_path / "c.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.add(tmp_path / "a.doc", "a.doc")
+
+    found = [inspect(tmp_path / name, "x", Accepted(data=True)).media_type for name in ("a.doc", "b.pkl", "c.tar")]
+
+    assert found == [kinds.DOC, kinds.PICKLE, kinds.TAR]
+    (tmp_path / "c.tar").write_bytes((tmp_path / "c.tar").read_bytes().replace(b"a.doc", b"b.doc", 1))
+    assert "cannot be read here" in refusal_of(tmp_path / "c.tar", "c.tar", Accepted(data=True))
+
+
+def test_an_office_document_with_a_password_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(ole("EncryptedPackage"))
+
+    assert "“book.xlsx” is protected with a password" in refusal_of(path, "book.xlsx", Accepted(data=True))
+
+
+def test_a_locked_a_broken_an_empty_and_a_swelling_archive_are_refused(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a", {"a.bin": bytes(range(256)) * 8}, zipfile.ZIP_STORED)
+    whole = path.read_bytes()
+    refusals = {}
+    locked = bytearray(whole)
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    for name, data in (
+        ("locked", bytes(locked)),
+        ("cut", whole[:-30]),
+        ("changed", whole.replace(b"\x40\x41", b"\x41\x41", 1)),
+        ("empty", b"PK\x05\x06" + bytes(18)),
+    ):
+        path.write_bytes(data)
+        refusals[name] = refusal_of(path, "a.zip", Accepted(data=True))
+    refusals["bomb"] = refusal_of(make_zip_bomb(path, 1040), "a.zip", Accepted(data=True))
+
+    assert "protected with a password" in refusals["locked"]
+    assert "broken and cannot be unpacked" in refusals["cut"]
+    assert "broken and cannot be unpacked" in refusals["changed"]
+    assert "an archive with nothing in it" in refusals["empty"]
+    assert refusals["bomb"] == (
+        "“a.zip” unpacks to more than 1024 MB or 10,000 files, which is the limit. Pack less into it."
     )
 
 

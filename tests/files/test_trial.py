@@ -1,4 +1,4 @@
-"""The first reader of a PDF is expendable: it has little memory, little time, and no secrets."""
+"""The first reader of a file is expendable: it has little memory, little time, and no secrets."""
 
 from __future__ import annotations
 
@@ -12,22 +12,27 @@ import pytest
 
 from chat.files import limits, trial
 from chat.files.errors import Refused
-from tests.files.makers import make_pdf, make_pdf_bomb, opened
+from tests.files.makers import make_image, make_pdf, make_pdf_bomb, make_zip, opened
+
+
+def survey(path: Path, called: str = "This PDF") -> dict[str, Any]:
+    return trial.perform("pdf", path, called=called, seconds=limits.PDF_SECONDS)[0]
 
 
 def test_an_honest_document_passes_with_its_pages_and_its_picture(tmp_path: Path) -> None:
-    passed = trial.examine(make_pdf(tmp_path / "a b.pdf", ["one", "two"]))
+    path = make_pdf(tmp_path / "a b.pdf", ["one", "", "three"], title="Three words")
 
-    assert passed.pages == 2
-    assert passed.thumbnail is not None
-    assert opened(passed.thumbnail).format == "WEBP"
+    facts, thumbnail = trial.perform("pdf", path, called="This PDF", seconds=limits.PDF_SECONDS)
+
+    assert facts == {"pages": 3, "title": "Three words", "text_pages": 2, "text_characters": 8}
+    assert opened(thumbnail).format == "WEBP"
 
 
 def test_a_refusal_comes_back_word_for_word(tmp_path: Path) -> None:
     path = make_pdf(tmp_path / "a", ["x"], owner_password="a", user_password="b")
 
     with pytest.raises(Refused) as refusal:
-        trial.examine(path, called="“报告\u200d.pdf”")
+        survey(path, called="“报告\u200d.pdf”")
 
     assert refusal.value.sentence == (
         "“报告\u200d.pdf” is protected with a password. Remove the password and attach it again."
@@ -39,18 +44,25 @@ def test_a_document_that_unpacks_to_a_gigabyte_is_refused(tmp_path: Path) -> Non
     assert path.stat().st_size < 2 * 1024 * 1024
 
     with pytest.raises(Refused, match="needs too much memory to be read"):
-        trial.examine(path)
+        survey(path)
 
 
 def test_one_that_unpacks_to_what_is_bearable_passes(tmp_path: Path) -> None:
-    assert trial.examine(make_pdf_bomb(tmp_path / "large.pdf", unpacked_megabytes=20)).pages == 1
+    assert survey(make_pdf_bomb(tmp_path / "large.pdf", unpacked_megabytes=20))["pages"] == 1
 
 
-def test_a_reader_that_does_not_come_back_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PDF_SECONDS", 0.001)
+@pytest.mark.parametrize("task", ["pdf", "picture", "sending", "archive"])
+def test_a_reader_that_does_not_come_back_is_given_up(tmp_path: Path, task: str) -> None:
+    with pytest.raises(Refused, match="“a” takes too long to read"):
+        trial.perform(task, make_pdf(tmp_path / "a.pdf", ["x"]), called="“a”", seconds=0.001)
 
-    with pytest.raises(Refused, match="takes too long to read"):
-        trial.examine(make_pdf(tmp_path / "a.pdf", ["x"]))
+
+def test_each_task_has_its_own_reader(tmp_path: Path) -> None:
+    picture, thumbnail = trial.perform("picture", make_image(tmp_path / "a"), called="It", seconds=20)
+    archive, nothing = trial.perform("archive", make_zip(tmp_path / "b", {"a.csv": b"1"}), called="It", seconds=20)
+
+    assert (picture, opened(thumbnail).size) == ({"width": 40, "height": 30}, (40, 30))
+    assert (archive, nothing) == ({"media_type": "application/zip"}, b"")
 
 
 def test_the_reader_is_told_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,14 +74,15 @@ def test_the_reader_is_told_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return subprocess.CompletedProcess(command, 0, b'{"pages": 1}\n', b"")
 
     monkeypatch.setattr(subprocess, "run", run)
-    trial.examine(make_pdf(tmp_path / "a.pdf", ["x"]))
+    survey(make_pdf(tmp_path / "a.pdf", ["x"]))
 
     assert len(seen) == 1
     assert "very secret" not in seen[0].values()
 
 
 def test_the_reader_needs_no_django() -> None:
-    code = "import json, sys, chat.files.trial; print(json.dumps(sorted(name for name in sys.modules)))"
+    readers = "chat.files.trial, chat.files.pdf, chat.files.images, chat.files.archives"
+    code = f"import json, sys, {readers}; print(json.dumps(sorted(name for name in sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], cwd=trial.ROOT, capture_output=True, check=True, timeout=60)
 
     modules = json.loads(run.stdout)
