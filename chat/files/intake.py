@@ -9,19 +9,21 @@ All of it blocks and touches the database: for views that run in threads.
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.files import File
 from django.core.files.base import ContentFile
-from django.db import DatabaseError, transaction
-from django.db.models import F
+from django.db.models import F, Q, Sum
+from django.db.models.fields.files import FieldFile
 from django.utils import timezone
 
-from chat.files.errors import Refused, StorageAway, WrongOffset, quoted
-from chat.files.inspect import Inspected, clean_name, inspect, refuse_size
+from chat.files import limits
+from chat.files.errors import Refused, StorageAway, WrongOffset, megabytes, quoted
+from chat.files.inspect import Accepted, Inspected, clean_name, inspect, refuse_size
 from chat.files.slices import private_copy, slices_of
 from chat.files.storage import drop_bytes
 from chat.models import Attachment
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 else:
     BytesFile = File  # not subscriptable when it runs
 
-__all__ = ["Refused", "WrongOffset", "append_slice", "begin", "discard", "finish", "sweep"]
+__all__ = ["Accepted", "Refused", "WrongOffset", "append_slice", "begin", "discard", "finish", "sweep"]
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +43,19 @@ Status = Attachment.Status
 
 
 def begin(owner: User, name: str, size: int) -> Attachment:
-    """Announce a file of `size` bytes. Raises Refused at once when no file of that size is accepted."""
+    """Announce a file of `size` bytes. Raises Refused at once when it is too large, or too much for this person."""
     name = clean_name(name)
     refuse_size(size, quoted(name))
-    return Attachment.objects.create(owner=owner, name=name, size=size)
+    attachment = Attachment.objects.create(owner=owner, name=name, size=size)
+    # Counted with the new row: of many files that are announced at once none is overlooked.
+    kept = _kept_bytes(owner)
+    if kept > settings.FILES_PER_PERSON_BYTES:
+        attachment.delete()
+        raise Refused(
+            f"There is no room for {quoted(name)}: your files take {megabytes(kept - size)} of "
+            f"{megabytes(settings.FILES_PER_PERSON_BYTES)}. Delete some that you no longer need, then attach it again."
+        )
+    return attachment
 
 
 def append_slice(attachment: Attachment, offset: int, chunk: bytes) -> Attachment:
@@ -67,17 +78,20 @@ def append_slice(attachment: Attachment, offset: int, chunk: bytes) -> Attachmen
     return attachment
 
 
-def finish(attachment: Attachment) -> Attachment:
+def finish(attachment: Attachment, accepted: Accepted | None = None) -> Attachment:
     """Inspect what has arrived and make the attachment READY or REFUSED; its status says which.
 
-    Raises WrongOffset when bytes are missing. Of several calls one does the work; a later one returns what
-    it finds, which is CHECKING while the first is at it.
+    `accepted` is what is taken besides PDF and the usual images. Raises WrongOffset when bytes are missing. Of
+    several calls one does the work; a later one returns what it finds, which is CHECKING while the first is at it.
     """
-    whole = Attachment.objects.filter(pk=attachment.pk, status=Status.UPLOADING, received=F("size"))
-    claimed = whole.update(status=Status.CHECKING)
+    now = timezone.now()
+    # One that a server began to check and did not live to end is checked again.
+    cut_off = Q(status=Status.CHECKING, checking_since__lt=now - timedelta(seconds=limits.CHECK_SECONDS))
+    claimable = Attachment.objects.filter(Q(status=Status.UPLOADING) | cut_off, pk=attachment.pk, received=F("size"))
+    claimed = claimable.update(status=Status.CHECKING, checking_since=now)
     attachment.refresh_from_db()
     if claimed:
-        _check(attachment)
+        _check(attachment, accepted)
     elif attachment.status == Status.UPLOADING:
         raise WrongOffset(attachment.received)
     return attachment
@@ -93,12 +107,19 @@ def discard(attachment: Attachment) -> None:
 def sweep(older_than: timedelta) -> int:
     """Discard uploads that nobody finished, and refused ones; returns how many."""
     unfinished = (Status.UPLOADING, Status.CHECKING, Status.REFUSED)
-    stale = Attachment.objects.filter(status__in=unfinished, created_at__lt=timezone.now() - older_than, turns=None)
+    stale = Attachment.objects.filter(
+        status__in=unfinished, created_at__lt=timezone.now() - older_than, turns=None, made_by=None
+    )
     discarded = 0
     for attachment in stale:
         discard(attachment)
         discarded += 1
     return discarded
+
+
+def _kept_bytes(owner: User) -> int:
+    kept = Attachment.objects.filter(owner=owner, forgotten_at=None).exclude(status=Status.REFUSED)
+    return kept.aggregate(bytes=Sum("size"))["bytes"] or 0
 
 
 def _refuse_excess(attachment: Attachment, offset: int, chunk: bytes) -> None:
@@ -119,22 +140,25 @@ def _require_arrived_bytes(attachment: Attachment) -> None:
         attachment.save(update_fields=["received"])
 
 
-def _check(attachment: Attachment) -> None:
+def _check(attachment: Attachment, accepted: Accepted | None) -> None:
     slices = slices_of(attachment)
     # A request that is still writing may change what has arrived: what is inspected and kept is a private copy.
     private = private_copy(attachment)
     try:
         if not slices.gather(attachment, private):
             raise Refused(f"{quoted(attachment.name)} did not arrive whole. Attach it again.")
-        _accept(attachment, private, inspect(private, attachment.name))
+        _accept(attachment, private, inspect(private, attachment.name, accepted))
     except Refused as refusal:
         _refuse(attachment, refusal.sentence)
+    except StorageAway:
+        _leave_for_later(attachment)
+        raise
     except BaseException:
         _refuse(attachment, f"{quoted(attachment.name)} could not be checked. Attach it again.")
         raise
     finally:
         private.unlink(missing_ok=True)
-        slices.drop(attachment)
+    slices.drop(attachment)
 
 
 class _Movable(BytesFile):
@@ -149,27 +173,39 @@ def _accept(attachment: Attachment, path: Path, found: Inspected) -> None:
         attachment.file.save(path.name, _Movable(file, name=str(path)), save=False)
     if found.thumbnail is not None:
         attachment.thumbnail.save(path.name, ContentFile(found.thumbnail), save=False)
-    attachment.media_type, attachment.size, attachment.sha256 = found.media_type, found.size, found.sha256
-    attachment.pages, attachment.width, attachment.height = found.pages, found.width, found.height
-    attachment.status = Status.READY
-    _save(attachment)
+    facts = asdict(found)
+    del facts["thumbnail"]
+    _settle(attachment, status=Status.READY, file=attachment.file.name, thumbnail=attachment.thumbnail.name, **facts)
 
 
 def _refuse(attachment: Attachment, sentence: str) -> None:
+    _settle(attachment, status=Status.REFUSED, refusal=sentence)
+    slices_of(attachment).drop(attachment)
+
+
+def _leave_for_later(attachment: Attachment) -> None:
+    """The slices stay where they are: when the storage is back, the page asks again."""
+    _settle(attachment, status=Status.UPLOADING)
+
+
+def _settle(attachment: Attachment, **outcome: Any) -> None:
+    """Store how the check ended, once: it may have been discarded meanwhile, or checked by another server.
+
+    What was stored of it, and is not the outcome, is deleted.
+    """
+    checked = Attachment.objects.filter(pk=attachment.pk, status=Status.CHECKING)
+    checked.update(**outcome, checking_since=None)
+    row = Attachment.objects.filter(pk=attachment.pk).first()
+    for name in ("file", "thumbnail"):
+        stored = getattr(attachment, name)
+        if stored and (row is None or getattr(row, name).name != stored.name):
+            _delete(stored)
+    if row is not None:
+        attachment.refresh_from_db()
+
+
+def _delete(stored: FieldFile) -> None:
     try:
-        drop_bytes(attachment)
+        stored.delete(save=False)
     except StorageAway:
-        log.warning("what is stored of %s could not be deleted", attachment.pk)
-    attachment.status, attachment.refusal = Status.REFUSED, sentence
-    _save(attachment)
-
-
-def _save(attachment: Attachment) -> None:
-    """Save, unless it was discarded while it was checked: a plain save would bring the row back."""
-    try:
-        with transaction.atomic():
-            attachment.save(force_update=True)
-    except DatabaseError:
-        if Attachment.objects.filter(pk=attachment.pk).exists():
-            raise
-        drop_bytes(attachment)
+        log.warning("what is stored as %s could not be deleted", stored.name)
