@@ -142,6 +142,11 @@ def _check(owner: User, question: Question) -> list[Attachment]:
         )
     if not question.attachment_ids:
         return []
+    if len(question.attachment_ids) > settings.FILES_PER_TURN:
+        raise Refused(
+            f"The message has {len(question.attachment_ids)} files; {settings.FILES_PER_TURN} fit. "
+            "Remove some, or send them in several messages."
+        )
     found = {a.pk: a for a in Attachment.objects.visible_to(owner).filter(pk__in=question.attachment_ids)}
     attachments = []
     for pk in question.attachment_ids:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from pathlib import Path
 from typing import Protocol
 
@@ -39,8 +40,11 @@ def slices_of(attachment: Attachment) -> Slices:
 
 
 def private_copy(attachment: Attachment) -> Path:
-    """Where the whole file lies while it is looked into. On the disk of the stored files, which take it over."""
-    return _local(attachment).with_suffix(".checking")
+    """Where the whole file lies while it is looked into. On the disk of the stored files, which take it over.
+
+    Another each time: a check that was given up for lost may still be at it.
+    """
+    return _local(attachment).with_suffix(f".{uuid.uuid4().hex}")
 
 
 def _local(attachment: Attachment) -> Path:

@@ -75,6 +75,7 @@ class Attachment(models.Model):
         max_length=MADE_NAME_LENGTH, blank=True, help_text="How the response names it: container/file, or an item's id"
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    checking_since = models.DateTimeField(null=True, blank=True, editable=False)
     forgotten_at = models.DateTimeField(
         null=True, blank=True, help_text="When its bytes were deleted; turns still say that it was there"
     )

@@ -7,13 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 
-from chat.files import intake
-from chat.files.errors import Refused, WrongOffset
+from chat.files import intake, limits
+from chat.files.errors import Refused, StorageAway, WrongOffset
 from chat.files.inspect import Inspected, inspect
-from chat.files.intake import append_slice, begin, discard, finish, sweep
-from chat.models import Attachment, Conversation, Turn, User
+from chat.files.intake import Accepted, append_slice, begin, discard, finish, sweep
+from chat.models import Attachment, Conversation, Response, Turn, User
 from tests.files.makers import RemoteStorage, make_image, make_pdf, opened
 
 Status = Attachment.Status
@@ -208,7 +209,7 @@ def test_a_refused_file_keeps_the_sentence_and_no_bytes(media: Path, alice: User
 
     stored = Attachment.objects.get(pk=attachment.pk)
     assert stored.status == Status.REFUSED
-    assert stored.refusal.startswith("“picture.png” is of a kind that cannot be read here.")
+    assert stored.refusal.startswith("“picture.png” is of a kind that no model here can use.")
     assert (stored.file.name, stored.media_type) == ("", "")
     assert files_in(media) == []
 
@@ -216,7 +217,7 @@ def test_a_refused_file_keeps_the_sentence_and_no_bytes(media: Path, alice: User
 def test_a_refused_file_takes_no_more_slices(media: Path, alice: User) -> None:
     attachment = upload(alice, "picture.png", b"<html>")
 
-    with pytest.raises(Refused, match="of a kind that cannot be read"):
+    with pytest.raises(Refused, match="of a kind that no model here can use"):
         append_slice(attachment, 0, b"<html>")
 
 
@@ -297,8 +298,8 @@ def test_the_sweep_leaves_what_a_turn_shows(media: Path, alice: User) -> None:
 def test_a_file_discarded_while_it_is_checked_does_not_come_back(
     media: Path, alice: User, document: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def discarded_meanwhile(path: Path, name: str) -> Inspected:
-        found = inspect(path, name)
+    def discarded_meanwhile(path: Path, name: str, accepted: Accepted | None) -> Inspected:
+        found = inspect(path, name, accepted)
         discard(Attachment.objects.get())
         return found
 
@@ -306,3 +307,103 @@ def test_a_file_discarded_while_it_is_checked_does_not_come_back(
     upload(alice, "report.pdf", document)
     assert not Attachment.objects.exists()
     assert files_in(media) == []
+
+
+def test_what_a_pdf_tells_of_itself_is_noted(media: Path, tmp_path: Path, alice: User) -> None:
+    data = make_pdf(tmp_path / "a", ["one", "", "three"], title="Numbers").read_bytes()
+
+    stored = Attachment.objects.get(pk=upload(alice, "a.pdf", data).pk)
+
+    assert (stored.title, stored.pages, stored.text_pages, stored.text_characters) == ("Numbers", 3, 2, 8)
+
+
+def test_data_is_taken_where_somebody_says_that_it_is(media: Path, alice: User) -> None:
+    taken = begin(alice, "table.csv", 4)
+    append_slice(taken, 0, b"a,b\n")
+
+    finish(taken, Accepted(data=True))
+
+    assert (taken.status, taken.media_type, taken.is_data) == (Status.READY, "text/csv", True)
+    assert upload(alice, "table.csv", b"a,b\n").status == Status.REFUSED
+
+
+def test_who_has_used_up_the_room_is_told_before_a_byte_is_sent(media: Path, alice: User, settings: Settings) -> None:
+    settings.FILES_PER_PERSON_BYTES = 3 * 1024 * 1024
+    begin(alice, "one.pdf", 2 * 1024 * 1024)
+    Attachment.objects.create(owner=alice, name="x", size=2**40, status=Status.REFUSED)
+    Attachment.objects.create(owner=alice, name="x", size=2**40, status=Status.READY, forgotten_at=timezone.now())
+    Attachment.objects.create(owner=User.objects.create(username="bob"), name="x", size=2**40)
+
+    with pytest.raises(Refused) as refused:
+        begin(alice, "two.pdf", 1024 * 1024 + 1)
+
+    assert refused.value.sentence == (
+        "There is no room for “two.pdf”: your files take 2 MB of 3 MB. "
+        "Delete some that you no longer need, then attach it again."
+    )
+    assert begin(alice, "two.pdf", 1024 * 1024).status == Status.UPLOADING
+    assert not Attachment.objects.filter(name="two.pdf", size__gt=1024 * 1024).exists()
+
+
+def test_a_check_that_a_server_did_not_live_to_end_is_done_again(media: Path, alice: User, document: bytes) -> None:
+    attachment = begin(alice, "report.pdf", len(document))
+    append_slice(attachment, 0, document)
+    begun = timezone.now() - timedelta(seconds=limits.CHECK_SECONDS - 10)
+    Attachment.objects.update(status=Status.CHECKING, checking_since=begun)
+    still = finish(attachment).status
+
+    Attachment.objects.update(checking_since=begun - timedelta(seconds=20))
+
+    assert (still, finish(attachment).status) == (Status.CHECKING, Status.READY)
+    assert Attachment.objects.get().checking_since is None
+
+
+def test_of_two_checks_of_one_file_the_first_to_end_counts(
+    media: Path, alice: User, document: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attachment = begin(alice, "report.pdf", len(document))
+    append_slice(attachment, 0, document)
+    checks = []
+
+    def slow(path: Path, name: str, accepted: Accepted | None) -> Inspected:
+        checks.append(path)
+        found = inspect(path, name, accepted)
+        if len(checks) == 1:
+            Attachment.objects.update(checking_since=timezone.now() - timedelta(hours=1))
+            assert finish(Attachment.objects.get()).status == Status.READY
+        return found
+
+    monkeypatch.setattr(intake, "inspect", slow)
+    finish(attachment)
+
+    assert len(set(checks)) == 2
+    assert attachment.status == Status.READY
+    assert attachment.file.read() == document
+    attachment.file.close()
+    assert files_in(media) == [Path(attachment.file.path), Path(attachment.thumbnail.path)]
+
+
+def test_a_storage_that_is_away_leaves_the_slices_for_later(
+    media: Path, alice: User, document: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attachment = begin(alice, "report.pdf", len(document))
+    append_slice(attachment, 0, document)
+
+    def away(*_: object) -> None:
+        raise StorageAway("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "inspect", away)
+        with pytest.raises(StorageAway):
+            finish(attachment)
+
+    assert Attachment.objects.get().status == Status.UPLOADING
+    assert finish(attachment).status == Status.READY
+
+
+def test_the_sweep_leaves_what_a_model_made(media: Path, alice: User) -> None:
+    turn = Turn.objects.create(conversation=Conversation.objects.create(owner=alice))
+    response = Response.objects.create(turn=turn)
+    Attachment.objects.create(owner=alice, name="chart.png", status=Status.REFUSED, made_by=response, made_as="c/f")
+
+    assert sweep(older_than=timedelta(0)) == 0
