@@ -287,6 +287,7 @@ class _Loader:
             thumbnail_url=reverse("admin:chat_conversation_thumbnail", args=where) if has_picture else "",
             size=attachment.size,
             received=attachment.received,
+            is_forgotten=attachment.forgotten_at is not None,
         )
 
     def _response(self, response: Response) -> ResponseView:

@@ -27,7 +27,7 @@ _own = threading.local()
 
 def has_page(attachment: Attachment, number: int, width: int) -> bool:
     """Whether this is a page of it that is painted, in a width in which pages are."""
-    is_there = attachment.status == Attachment.Status.READY and bool(attachment.file)
+    is_there = attachment.status == Attachment.Status.READY and bool(attachment.file) and not attachment.forgotten_at
     is_page = attachment.media_type == PDF and 1 <= number <= (attachment.pages or 0)
     return is_there and is_page and width in limits.PAGE_WIDTHS
 

@@ -38,7 +38,7 @@ async def serve(file: FieldFile, *, name: str, media_type: str, span: str = "") 
     wanted = part or range(size)
     opened = await sync_to_async(storage.open)(stored, "rb")
     # A reader on a slow line takes minutes: not with a connection to the database, of which there are few.
-    await sync_to_async(_give_connection_back)()
+    await sync_to_async(give_connection_back)()
     response = StreamingHttpResponse(
         _chunks(opened, wanted), content_type=media_type if shown else "application/octet-stream"
     )
@@ -74,7 +74,8 @@ def _protect(response: HttpResponseBase, media_type: str) -> None:
     response._csp_exempt = True  # type: ignore[attr-defined]
 
 
-def _give_connection_back() -> None:
+def give_connection_back() -> None:
+    """Before something that takes long and asks the database nothing."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()

@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from chat.files.serving import SHOWN_TYPES
 from chat.models import Attachment, Response, Status, Turn
 from chat.rendering.answer import response_html, segments
 from chat.rendering.live import StoredResponse
@@ -51,6 +52,9 @@ class ChipView:
     thumbnail_url: str
     size: int
     received: int
+    preview_url: str = ""  # "" for what cannot be shown
+    pages: int = 0  # that a preview can be opened at
+    is_forgotten: bool = False
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,7 @@ def _turn_view(
 
 
 def chip_view(attachment: Attachment) -> ChipView:
+    shown = can_be_shown(attachment)
     return ChipView(
         id=str(attachment.pk),
         name=attachment.name,
@@ -222,10 +227,21 @@ def chip_view(attachment: Attachment) -> ChipView:
         thumbnail_url=reverse("file_thumbnail", args=[attachment.pk]) if attachment.thumbnail else "",
         size=attachment.size,
         received=attachment.received,
+        preview_url=reverse("file_preview", args=[attachment.pk]) if shown else "",
+        pages=(attachment.pages or 0) if shown else 0,
+        is_forgotten=attachment.forgotten_at is not None,
     )
 
 
+def can_be_shown(attachment: Attachment) -> bool:
+    """Whether the preview shows it: a PDF, or a picture, that is there."""
+    is_there = attachment.status == Attachment.Status.READY and attachment.forgotten_at is None
+    return is_there and attachment.media_type in SHOWN_TYPES
+
+
 def chip_detail(attachment: Attachment) -> str:
+    if attachment.forgotten_at is not None:
+        return "deleted"
     if attachment.status == Attachment.Status.REFUSED:
         return attachment.refusal
     if attachment.status != Attachment.Status.READY:

@@ -60,7 +60,8 @@ def is_live_for(user: User, pk: int) -> bool:
 
 
 def attachment_for(user: User, pk: uuid.UUID) -> Attachment:
-    attachment = Attachment.objects.visible_to(user).filter(pk=pk).first()
+    """A file that is not deleted: of one that is, a turn shows the name alone."""
+    attachment = Attachment.objects.visible_to(user).filter(pk=pk, forgotten_at=None).first()
     if attachment is None:
         raise Http404
     return attachment

@@ -37,7 +37,7 @@ PUBLIC = {
 }
 """Addresses that hold nothing of anybody's."""
 
-OWN = {"home", "conversations", "ask", "files", "remote_image"}
+OWN = {"home", "conversations", "ask", "files", "file_choices", "file_chips", "remote_image"}
 """Addresses without an id: each person gets their own."""
 
 ALLOWED = {
@@ -55,6 +55,9 @@ ALLOWED = {
     "file": ["get", "delete"],
     "file_slice": ["put"],
     "file_thumbnail": ["get"],
+    "file_preview": ["get"],
+    "file_page": ["get"],
+    "file_delete": ["get", "post"],
 }
 """Addresses that name a row, with the methods that they answer."""
 
@@ -73,7 +76,7 @@ class Belongings:
             pk = self.attachment.pk
         elif name in ("retry", "go_on"):
             pk = self.asked.turn.pk
-        route = str(pattern.pattern).replace("<int:after>", str(self.asked.response.pk))
+        route = str(pattern.pattern).replace("<int:after>", str(self.asked.response.pk)).replace("<int:number>", "1")
         return "/" + route.replace("<uuid:pk>", str(pk)).replace("<int:pk>", str(pk))
 
 
@@ -91,7 +94,7 @@ def belongings(alice: User) -> Belongings:
     provider = Provider.objects.create(name="P", dialect="openai", base_url="http://p.test/v1/")
     Deployment.objects.create(provider=provider, name="m-1", is_default=True)
     attachment = Attachment(
-        owner=alice, name="a.pdf", status=Attachment.Status.READY, media_type="application/pdf", size=4
+        owner=alice, name="a.pdf", status=Attachment.Status.READY, media_type="application/pdf", size=4, pages=1
     )
     attachment.file.save("a", ContentFile(b"%PDF"), save=False)
     attachment.thumbnail.save("t", ContentFile(b"RIFF"), save=False)

@@ -14,6 +14,8 @@ import "./theme.js";
 import "./menus.js";
 import "./sidebar.js";
 import "./dialogs.js";
+import "./preview.js";
+import "./library.js";
 import "./toasts.js";
 import "./announcer.js";
 import "./keys.js";

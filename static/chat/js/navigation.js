@@ -6,7 +6,7 @@ let shown = currentConversation();
 
 onChange(() => {
   const conversation = byId("conversation");
-  if (!conversation) return;
+  if (!conversation) return (shown = null);
   const id = conversation.dataset.conversation;
   const title = id ? byId(`title-${id}`)?.textContent : "";
   document.title = title || conversation.dataset.title;
