@@ -1,14 +1,18 @@
 """Turns an attachment into the part of a request that carries it, as the provider takes it.
 
 Images go as data URLs. A PDF goes inline, or is uploaded once and then named by its id, or, where no PDF
-is taken, as its text: the dialect says what is possible and the provider's policy what is wanted.
+is taken, as its text: the dialect says what is possible and the provider's policy what is wanted. Data goes to the
+container of the code interpreter, by id, and the question names it.
+
+What goes inline stays on the disk: a part carries a `DataURL`, whose file is read while the request is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,11 +25,12 @@ from chat.files import images, limits, pdf
 from chat.files.errors import Refused, StorageAway, megabytes, quoted
 from chat.files.storage import on_disk
 from chat.models import Attachment, Provider, ProviderFile
+from chat.responses.content import DataURL
 
 if TYPE_CHECKING:
     from chat.responses.dialects import Dialect
 
-__all__ = ["FileClient", "Refused", "content_part", "forgotten_part", "vanished"]
+__all__ = ["FileClient", "Refused", "content_part", "file_id", "forgotten_part", "vanished"]
 
 FilePolicy = Provider.FilePolicy
 
@@ -50,31 +55,44 @@ class FileClient(Protocol):
 
 
 async def content_part(
-    attachment: Attachment, *, provider: Provider, client: FileClient, dialect: Dialect
+    attachment: Attachment,
+    *,
+    provider: Provider,
+    client: FileClient,
+    dialect: Dialect,
+    held: ExitStack,
+    runs_code: bool = False,
 ) -> dict[str, Any]:
-    """The input part that carries `attachment`.
+    """The input part that carries `attachment`, or names it where it lies in the container of the code interpreter.
 
+    `held` is for the caller to close when the request is over: until then the files of the part are there.
     Raises Refused, with a sentence for the person, when this provider cannot be given the file; errors of
     the client pass through.
     """
     if attachment.forgotten_at is not None:  # while this was on its way
         return forgotten_part(attachment)
-    if attachment.status != Attachment.Status.READY:
-        raise Refused(f"{quoted(attachment.name)} is not ready to be sent. Wait for it, or remove it.")
-    try:
+    _refuse_unready(attachment)
+    with _said_in_words(attachment):
         if attachment.is_image:
-            return await _image(attachment, dialect)
+            return await _image(attachment, dialect, held)
+        if attachment.is_data:
+            return _named(attachment, runs_code)
         if not dialect.pdf_input:
             return await asyncio.to_thread(_text, attachment)
-        if _goes_inline(attachment, provider, dialect):
-            return await asyncio.to_thread(_inline, attachment)
+        if _goes_inline(attachment, provider, dialect, runs_code):
+            return await asyncio.to_thread(_inline, attachment, held)
         return {"type": "input_file", "file_id": await _file_id(attachment, provider, client, dialect)}
-    except FileNotFoundError as error:
-        raise Refused(
-            f"{quoted(attachment.name)} is no longer stored. Attach it again, or go on without it."
-        ) from error
-    except StorageAway as error:
-        raise Refused(f"{quoted(attachment.name)} cannot be read just now. Try again in a moment.") from error
+
+
+async def file_id(attachment: Attachment, *, provider: Provider, client: FileClient, dialect: Dialect) -> str:
+    """The id of the provider's copy, made now if there is none: for files that no part of the input carries.
+
+    Raises as `content_part` does.
+    """
+    _refuse_unready(attachment)
+    with _said_in_words(attachment):
+        _refuse_larger(attachment, dialect.max_upload_bytes)
+        return await _file_id(attachment, provider, client, dialect)
 
 
 def forgotten_part(attachment: Attachment) -> dict[str, Any]:
@@ -94,24 +112,59 @@ async def vanished(attachment: Attachment, provider: Provider) -> bool:
     return deleted > 0
 
 
-async def _image(attachment: Attachment, dialect: Dialect) -> dict[str, Any]:
+def _refuse_unready(attachment: Attachment) -> None:
+    if attachment.status != Attachment.Status.READY:
+        raise Refused(f"{quoted(attachment.name)} is not ready to be sent. Wait for it, or remove it.")
+
+
+@contextmanager
+def _said_in_words(attachment: Attachment) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Refused(
+            f"{quoted(attachment.name)} is no longer stored. Attach it again, or go on without it."
+        ) from error
+    except StorageAway as error:
+        raise Refused(f"{quoted(attachment.name)} cannot be read just now. Try again in a moment.") from error
+
+
+async def _image(attachment: Attachment, dialect: Dialect, held: ExitStack) -> dict[str, Any]:
     if not dialect.image_base64 or attachment.media_type not in dialect.image_types:
         raise Refused(
             f"{quoted(attachment.name)} cannot be sent: this model's provider takes no images of its kind. "
             "Remove it, or choose another model."
         )
-    return {"type": "input_image", "image_url": await asyncio.to_thread(_image_url, attachment), "detail": "auto"}
+    url = await asyncio.to_thread(_image_url, attachment, held)
+    return {"type": "input_image", "image_url": url, "detail": "auto"}
 
 
-def _image_url(attachment: Attachment) -> str:
+def _image_url(attachment: Attachment, held: ExitStack) -> DataURL:
     with on_disk(attachment) as path:
-        return _data_url(*images.as_sent(path, attachment.media_type, called=quoted(attachment.name)))
+        media_type, data = images.as_sent(path, attachment.media_type, called=quoted(attachment.name))
+    return DataURL(held.enter_context(_in_a_file(data)), media_type)
 
 
-def _inline(attachment: Attachment) -> dict[str, Any]:
-    with on_disk(attachment) as path:
-        data_url = _data_url(attachment.media_type, path.read_bytes())
-    return {"type": "input_file", "filename": _name_on_the_wire(attachment), "file_data": data_url}
+@contextmanager
+def _in_a_file(data: bytes) -> Iterator[Path]:
+    with tempfile.NamedTemporaryFile(prefix="sent-") as file:
+        file.write(data)
+        file.flush()
+        yield Path(file.name)
+
+
+def _inline(attachment: Attachment, held: ExitStack) -> dict[str, Any]:
+    path = held.enter_context(on_disk(attachment))
+    path.stat()  # what is lost is said before anything is sent
+    url = DataURL(path, attachment.media_type)
+    return {"type": "input_file", "filename": _name_on_the_wire(attachment), "file_data": url}
+
+
+def _named(attachment: Attachment, runs_code: bool) -> dict[str, Any]:
+    called = quoted(attachment.name)
+    if not runs_code:
+        raise Refused(f"{called} can only be read by a model that runs code. Choose such a model, or remove the file.")
+    return {"type": "input_text", "text": f"[The attached file {called} lies in /mnt/data, for your Python tool.]"}
 
 
 def _text(attachment: Attachment) -> dict[str, Any]:
@@ -128,28 +181,29 @@ def _text(attachment: Attachment) -> dict[str, Any]:
     return {"type": "input_text", "text": "\n\n".join([f"Text of the attached file {called}:", *marked])}
 
 
-def _data_url(media_type: str, data: bytes) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
-
-
 def _name_on_the_wire(attachment: Attachment) -> str:
     """Providers go by the ending of the name; people's names may lack it or lie."""
-    return attachment.name if attachment.name.lower().endswith(".pdf") else f"{attachment.name}.pdf"
+    is_right = attachment.is_data or attachment.name.lower().endswith(".pdf")
+    return attachment.name if is_right else f"{attachment.name}.pdf"
 
 
-def _goes_inline(attachment: Attachment, provider: Provider, dialect: Dialect) -> bool:
+def _goes_inline(attachment: Attachment, provider: Provider, dialect: Dialect, runs_code: bool) -> bool:
     """Whether the bytes travel inside the request. Raises Refused when they are too many for their way."""
     inline = not dialect.files_api or provider.file_policy == FilePolicy.INLINE
     if provider.file_policy == FilePolicy.AUTO and dialect.files_api:
-        inline = attachment.size <= min(limits.AUTO_INLINE_BYTES, dialect.max_inline_file_bytes)
-    limit = dialect.max_inline_file_bytes if inline else dialect.max_upload_bytes
+        # Azure answers a file inside the request with “Empty file.” where the code interpreter is on.
+        inline = not runs_code and attachment.size <= min(limits.AUTO_INLINE_BYTES, dialect.max_inline_file_bytes)
+    _refuse_larger(attachment, dialect.max_inline_file_bytes if inline else dialect.max_upload_bytes)
+    return inline
+
+
+def _refuse_larger(attachment: Attachment, limit: int) -> None:
     # Zero where a dialect states none, as with PDFs that an operator's override has switched on.
     if limit and attachment.size > limit:
         raise Refused(
             f"{quoted(attachment.name)} is {megabytes(attachment.size)}; this model's provider takes files of up to "
             f"{megabytes(limit)}. Split it, or choose another model."
         )
-    return inline
 
 
 async def _file_id(attachment: Attachment, provider: Provider, client: FileClient, dialect: Dialect) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import ExitStack
 from typing import Any
 
 from django.db import DatabaseError
 
 from chat import engines
 from chat.conversations import history
-from chat.conversations.parameters import parameters_of, works_in_background
+from chat.conversations.parameters import parameters_of, runs_code, with_container_files, works_in_background
 from chat.files import delivery
-from chat.models import Attachment, Response
+from chat.models import Attachment, Response, Turn
 from chat.responses.errors import (
     BadStream,
     InvalidRequest,
@@ -42,10 +43,15 @@ async def ask(job: Job) -> None:
     """Ask, and read the answer as far as it comes. Raises ResponsesError when there is none."""
     job.begin()
     job.client = engines.client_for(job.deployment.provider, job.deployment)
+    with ExitStack() as held:  # files that a request is sent from, once more if need be
+        await _ask(job, held)
+
+
+async def _ask(job: Job, held: ExitStack) -> None:
     plan = job.plan
     while plan is not None:
         try:
-            await _stream(job, plan)
+            await _stream(job, plan, held)
             break
         except Refused as error:
             plan = await _mended(job, plan, error)
@@ -85,14 +91,21 @@ async def _mended(job: Job, plan: history.Plan, error: Refused) -> history.Plan 
     if plan.has_reasoning and _REASONING_REFUSED.search(str(error)):
         job.echoes_reasoning = False
         return await _planned(job)
-    lost = [pk for pk, part in job.parts.items() if part.get("file_id") and str(part["file_id"]) in str(error)]
+    lost = [pk for pk, file_id in _file_ids(job).items() if file_id in str(error)]
     if job.files_renewed or not lost:
         return None
     job.files_renewed = True
     for attachment in await in_db(_attachments, lost):
         await delivery.vanished(attachment, job.deployment.provider)
-        del job.parts[str(attachment.pk)]
+        job.parts.pop(str(attachment.pk), None)
+        job.container_files.pop(str(attachment.pk), None)
     return plan
+
+
+def _file_ids(job: Job) -> dict[str, str]:
+    """What the request named by id, by the attachment."""
+    in_parts = {pk: str(part["file_id"]) for pk, part in job.parts.items() if part.get("file_id")}
+    return {**in_parts, **job.container_files}
 
 
 def prepare(job: Job) -> None:
@@ -118,12 +131,12 @@ def _plan(job: Job, *, chain: bool = True) -> history.Plan:
     )
 
 
-async def _stream(job: Job, plan: history.Plan) -> None:
+async def _stream(job: Job, plan: history.Plan, held: ExitStack) -> None:
     """One request, and its events as they come."""
     assert job.client is not None
     if job.noted != _way(job, plan):
         await in_db(_note_request, job, plan)
-    body = await _body(job, plan)
+    body = await _body(job, plan, held)
     job.live.sent.set()
     async with job.client.stream(body) as events:
         async for event in events:
@@ -148,10 +161,10 @@ async def _store_id(job: Job) -> None:
         logger.exception("response %s: its id is not stored yet; the writer tries again", job.response.pk)
 
 
-async def _body(job: Job, plan: history.Plan) -> dict[str, Any]:
-    await _load_parts(job, plan)
+async def _body(job: Job, plan: history.Plan, held: ExitStack) -> dict[str, Any]:
+    await _load_parts(job, plan, held)
     body: dict[str, Any] = {
-        **job.parameters,
+        **with_container_files(job.parameters, list(job.container_files.values())),
         "model": job.deployment.name,
         "input": [_with_files(item, job.parts) for item in plan.items],
     }
@@ -162,13 +175,24 @@ async def _body(job: Job, plan: history.Plan) -> dict[str, Any]:
     return body
 
 
-async def _load_parts(job: Job, plan: history.Plan) -> None:
+async def _load_parts(job: Job, plan: history.Plan, held: ExitStack) -> None:
+    """The parts that the files of `plan` become, and the ids of those that the code interpreter works with."""
     assert job.client is not None
+    with_code = runs_code(job.deployment, job.dialect)
+    way: dict[str, Any] = {"provider": job.deployment.provider, "client": job.client, "dialect": job.dialect}
     wanted = [pk for pk in plan.attachment_ids if str(pk) not in job.parts]
     for attachment in await in_db(_attachments, wanted) if wanted else ():
-        job.parts[str(attachment.pk)] = await delivery.content_part(
-            attachment, provider=job.deployment.provider, client=job.client, dialect=job.dialect
-        )
+        part = await delivery.content_part(attachment, **way, held=held, runs_code=with_code)
+        job.parts[str(attachment.pk)] = part
+    for attachment in await in_db(_data_of, job.turn) if with_code else ():
+        if str(attachment.pk) not in job.container_files:
+            job.container_files[str(attachment.pk)] = await delivery.file_id(attachment, **way)
+
+
+def _data_of(turn: Turn) -> list[Attachment]:
+    """The data of the whole way to this turn: a container does not live as long as a conversation."""
+    files = Attachment.objects.ready().filter(turns__in=Turn.objects.path_ids(turn.pk), forgotten_at=None).distinct()
+    return [file for file in files if file.is_data]
 
 
 def _attachments(pks: list[Any]) -> list[Attachment]:

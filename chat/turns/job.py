@@ -38,6 +38,7 @@ class Job:
     client: Client | None = None
     request_id: str = ""
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    container_files: dict[str, str] = field(default_factory=dict)  # their ids at the provider, by attachment
     files_renewed: bool = False
     echoes_reasoning: bool = True
     asked_for_encryption: bool = False

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,13 +16,15 @@ import pytest
 from django.utils import timezone
 
 from chat.files import delivery, limits
-from chat.files.delivery import content_part, vanished
+from chat.files.delivery import vanished
 from chat.files.errors import Refused
 from chat.files.intake import append_slice, begin, finish
 from chat.models import Attachment, Provider, ProviderFile, User
+from chat.responses.content import DataURL, json_body
 from chat.responses.dialects import DIALECTS, Dialect
 from chat.responses.errors import ResponsesError
 from tests.files.makers import RemoteStorage, exif_of_a_camera, make_image, make_noise, make_pdf, opened
+from tests.rows import make_attachment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -101,6 +105,15 @@ def attachment(upload: Upload, document: Path) -> Attachment:
     return upload(document)
 
 
+async def content_part(attachment: Attachment, **way: Any) -> dict[str, Any]:
+    """The part as it goes up, with the file of a DataURL in its place."""
+    with ExitStack() as held:
+        part = await delivery.content_part(attachment, **way, held=held)
+        body = json_body(part).content()
+        sent = body if isinstance(body, bytes) else b"".join([chunk async for chunk in body])
+    return dict(json.loads(sent))
+
+
 def data_of(url: str) -> tuple[str, bytes]:
     head, _, data = url.partition(";base64,")
     return head.removeprefix("data:"), base64.b64decode(data)
@@ -160,6 +173,30 @@ async def test_without_a_files_api_every_policy_goes_inline(
     part = await content_part(attachment, provider=provider, client=FakeClient(), dialect=dialect)
 
     assert "file_data" in part
+
+
+async def test_what_goes_inline_is_read_from_where_it_is_stored(attachment: Attachment, provider: Provider) -> None:
+    with ExitStack() as held:
+        part = await delivery.content_part(attachment, provider=provider, client=FakeClient(), dialect=AZURE, held=held)
+    assert part["file_data"] == DataURL(Path(attachment.file.path), "application/pdf")
+
+
+async def test_from_a_storage_without_paths_it_is_lent_until_the_request_is_over(
+    upload: Upload, document: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Attachment._meta.get_field("file"), "storage", RemoteStorage())
+    attachment = await asyncio.to_thread(upload, document)
+    with ExitStack() as held:
+        part = await delivery.content_part(attachment, provider=provider, client=FakeClient(), dialect=AZURE, held=held)
+        lent = part["file_data"].path
+        assert lent.read_bytes() == document.read_bytes()
+    assert not lent.exists()
+
+
+async def test_where_code_runs_automatic_uploads_also_what_is_small(attachment: Attachment, provider: Provider) -> None:
+    client = FakeClient()
+    part = await content_part(attachment, provider=provider, client=client, dialect=AZURE, runs_code=True)
+    assert part == {"type": "input_file", "file_id": "assistant-1"}
 
 
 async def test_a_pdf_with_another_ending_gets_the_one_that_providers_go_by(
@@ -399,6 +436,42 @@ async def test_a_storage_without_paths_lends_a_copy(
     await content_part(attachment, provider=by_id, client=client, dialect=AZURE)
 
     assert client.uploads[0][3] == document.read_bytes()
+
+
+# Data, for the code interpreter
+
+
+@pytest.fixture
+def table(media: Path, alice: User) -> Attachment:
+    return make_attachment(alice, "sales.csv", b"a,b\n1,2\n", media_type="text/csv", sha256="cc", pages=None)
+
+
+async def test_data_is_named_in_the_question_and_uploaded_for_the_container(
+    table: Attachment, provider: Provider
+) -> None:
+    client = FakeClient()
+    way: dict[str, Any] = {"provider": provider, "client": client, "dialect": AZURE}
+
+    part = await content_part(table, **way, runs_code=True)
+    ids = [await delivery.file_id(table, **way) for _ in range(2)]
+
+    assert part == {
+        "type": "input_text",
+        "text": "[The attached file “sales.csv” lies in /mnt/data, for your Python tool.]",
+    }
+    assert ids == ["assistant-1", "assistant-1"]
+    assert client.uploads == [("sales.csv", "text/csv", "assistants", b"a,b\n1,2\n")]
+
+
+async def test_data_is_refused_where_no_code_runs(table: Attachment, provider: Provider) -> None:
+    with pytest.raises(Refused, match="only be read by a model that runs code"):
+        await content_part(table, provider=provider, client=FakeClient(), dialect=AZURE)
+
+
+async def test_what_its_owner_deleted_on_the_way_is_named(attachment: Attachment, provider: Provider) -> None:
+    attachment.forgotten_at = timezone.now()
+    part = await content_part(attachment, provider=provider, client=FakeClient(), dialect=AZURE)
+    assert part["text"] == "[The attached file “report.pdf” was deleted. Its content is gone.]"
 
 
 # As text
