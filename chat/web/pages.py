@@ -17,8 +17,10 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from chat.conversations.accepted import accepted_by
 from chat.conversations.parameters import can_work_in_background
 from chat.engines import dialect_of
+from chat.files import limits
 from chat.models import Conversation, Deployment, Provider, Turn, User
 from chat.rendering.views import ConversationList, TurnView, turn_view
 from chat.web.access import PersonRequest, conversation_for, person_only
@@ -81,6 +83,9 @@ class PageView:
     offers_background: bool
     suggestions: Sequence[str]
     sidebar: ConversationList | None = None
+    accept: str = ""  # of the file picker
+    max_files: int = field(default_factory=lambda: settings.FILES_PER_TURN)
+    plain_megabytes: int = limits.PLAIN_FORM_BYTES // 1024 // 1024
     max_bytes: int = field(default_factory=lambda: settings.FILE_MAX_BYTES)
     slice_bytes: int = field(default_factory=lambda: settings.FILE_SLICE_BYTES)
 
@@ -183,6 +188,7 @@ def page_view(
         offers_background=any(map(_may_work_in_background, deployments)),
         suggestions=OFFLINE_SUGGESTIONS if is_offline else SUGGESTIONS,
         sidebar=sidebar,
+        accept=accepted_by(deployments).for_the_picker,
     )
 
 

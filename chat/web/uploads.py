@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import logging
 import uuid
+from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
+from django.core.files.uploadedfile import UploadedFile
 from django.db.models.fields.files import FieldFile
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from chat.files import intake
-from chat.files.errors import Refused, StorageAway, WrongOffset
+from chat.conversations.accepted import accepted_from
+from chat.files import intake, limits
+from chat.files.errors import Refused, StorageAway, WrongOffset, megabytes, quoted
+from chat.files.inspect import clean_name
 from chat.files.serving import serve, still_good
-from chat.models import Attachment
+from chat.models import Attachment, User
 from chat.rendering.views import chip_view
+from chat.web import actions
 from chat.web.access import PersonRequest, attachment_for, person_only
+
+if TYPE_CHECKING:
+    GivenFile = UploadedFile[bytes]
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +63,7 @@ def file_slice(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
         attachment = intake.append_slice(attachment, int(offset), request.body)
         if attachment.received < attachment.size:
             return HttpResponse(status=204, headers={OFFSET_HEADER: str(attachment.received)})
-        attachment = intake.finish(attachment)
+        attachment = intake.finish(attachment, accepted_from(request.user))
     except WrongOffset as wrong:
         return HttpResponse(status=409, headers={OFFSET_HEADER: str(wrong.expected)})
     except Refused as refused:
@@ -71,10 +80,42 @@ def file_slice(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
     return chip(request, attachment)
 
 
+@require_POST
+@person_only
+async def ask_with_file(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
+    """Without JavaScript: a small file comes in one form with the question."""
+    given = request.FILES.get("file")
+    if isinstance(given, UploadedFile):
+        try:
+            attachment = await sync_to_async(_receive)(request.user, given)
+        except Refused as refused:
+            return actions.refusal(request, refused.sentence)
+        data = request.POST.copy()
+        data.appendlist("attachment", str(attachment.pk))
+        request.POST = data  # type: ignore[assignment]
+    return await actions.ask(request, pk)
+
+
+def _receive(owner: User, given: GivenFile) -> Attachment:
+    name, size = given.name or "", given.size or 0
+    if size > limits.PLAIN_FORM_BYTES:
+        raise Refused(
+            f"{quoted(clean_name(name))} is {megabytes(size)}. In a browser without JavaScript files of up to "
+            f"{megabytes(limits.PLAIN_FORM_BYTES)} are accepted. Switch JavaScript on, or choose a smaller file."
+        )
+    attachment = intake.begin(owner, name, size)
+    for offset, piece in enumerate(given.chunks(settings.FILE_SLICE_BYTES)):
+        intake.append_slice(attachment, offset * settings.FILE_SLICE_BYTES, piece)
+    intake.finish(attachment, accepted_from(owner))
+    if attachment.status == Attachment.Status.REFUSED:
+        raise Refused(attachment.refusal)
+    return attachment
+
+
 @require_http_methods(["GET", "HEAD", "DELETE"])
 @person_only
 async def file(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
-    """GET: the file. DELETE: take it out of the composer; one that a turn shows stays."""
+    """GET: the file, with `?download` never shown by the browser. DELETE: take it out of the composer; one that a turn shows stays."""
     attachment = await sync_to_async(attachment_for)(request.user, pk)
     if request.method == "DELETE":
         await sync_to_async(_discard)(attachment)
@@ -102,7 +143,7 @@ async def _stored(
     # A part of another version would not fit to what the browser has.
     span = request.headers.get("Range", "") if request.headers.get("If-Range", version) == version else ""
     try:
-        response = await serve(file, name=name, media_type=media_type, span=span)
+        response = await serve(file, name=name, media_type=media_type, span=span, download="download" in request.GET)
     except FileNotFoundError as lost:
         logger.error("the storage has lost %s", file.name)
         raise Http404 from lost

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.web import actions, health, library, pages, remote_image, uploads
+from chat.web import actions, health, library, made, pages, remote_image, uploads
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -27,6 +27,8 @@ urlpatterns = [
     path("files/<uuid:pk>/", uploads.file, name="file"),
     path("files/<uuid:pk>/slice/", uploads.file_slice, name="file_slice"),
     path("files/<uuid:pk>/thumbnail/", uploads.file_thumbnail, name="file_thumbnail"),
+    path("files/<uuid:pk>/table/", made.table, name="file_table"),
+    path("turns/<int:pk>/made/", made.made, name="made"),
     path("files/<uuid:pk>/preview/", library.preview, name="file_preview"),
     path("files/<uuid:pk>/pages/<int:number>.webp", library.page_picture, name="file_page"),
     path("files/<uuid:pk>/delete/", library.delete, name="file_delete"),

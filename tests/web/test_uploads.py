@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
+import uuid
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.models import Group
 from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from chat.models import Attachment, User
+from chat.models import Attachment, Deployment, Turn, User
 from chat.models.conversations import TurnAttachment
+from chat.turns import run
 from tests.conftest import signed_in
-from tests.files.makers import make_image, make_pdf
-from tests.rows import make_attachment, make_conversation, make_turn
+from tests.files.makers import make_image, make_pdf, make_scan
+from tests.rows import make_attachment, make_conversation, make_deployment, make_turn
 
 pytestmark = pytest.mark.django_db
 
@@ -117,6 +121,93 @@ class TestUpload:
         answer = put(alice_client, attachment, 50, png[50:])
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
 
+    def test_a_scan_says_that_it_has_no_text(self, alice_client: Client, tmp_path: Path) -> None:
+        pdf = make_scan(tmp_path / "a", 2).read_bytes()
+        announce(alice_client, "scan.pdf", len(pdf))
+        assert "2 pages, scan, no text" in put(alice_client, Attachment.objects.get(), 0, pdf).content.decode()
+
+    def test_data_is_taken_where_an_offered_model_runs_code(self, alice_client: Client) -> None:
+        deployment = make_deployment(dialect="azure", code_interpreter=True)
+        announce(alice_client, "table.csv", 4)
+        assert put(alice_client, Attachment.objects.get(), 0, b"a,b\n").status_code == 200
+        page = alice_client.get("/").content.decode()
+        assert re.search(r'id="file-input" multiple accept="[^"]*\.csv,[^"]*\.xlsx', page)
+
+        Deployment.objects.filter(pk=deployment.pk).update(code_interpreter=False)
+        Attachment.objects.all().delete()
+        announce(alice_client, "table.csv", 4)
+        answer = put(alice_client, Attachment.objects.get(), 0, b"a,b\n")
+        assert "“table.csv” is of a kind that no model here can use" in answer.content.decode()
+        assert 'accept="application/pdf,image/png,image/jpeg,image/webp"' in alice_client.get("/").content.decode()
+
+    @pytest.mark.parametrize(("dialect", "status"), [("azure", 422), ("openai", 200)])
+    def test_a_gif_is_taken_where_an_offered_model_takes_it(
+        self, alice_client: Client, tmp_path: Path, dialect: str, status: int
+    ) -> None:
+        make_deployment(dialect=dialect)
+        gif = make_image(tmp_path / "a", "GIF").read_bytes()
+        announce(alice_client, "a.gif", len(gif))
+        assert put(alice_client, Attachment.objects.get(), 0, gif).status_code == status
+
+    def test_a_model_of_another_group_opens_nothing(self, alice_client: Client, tmp_path: Path) -> None:
+        make_deployment(dialect="openai").groups.add(Group.objects.create(name="others"))
+        gif = make_image(tmp_path / "a", "GIF").read_bytes()
+        announce(alice_client, "a.gif", len(gif))
+        assert put(alice_client, Attachment.objects.get(), 0, gif).status_code == 422
+
+
+class TestWithoutJavaScript:
+    """One small file in one form with the question; the answers are pages."""
+
+    def send(self, client: Client, name: str, data: bytes | None) -> Any:
+        fields: dict[str, Any] = {"question": "What is this?", "key": str(uuid.uuid4())}
+        if data is not None:
+            fields["file"] = SimpleUploadedFile(name, data)
+        return client.post("/ask/with-file/", fields)
+
+    @pytest.fixture(autouse=True)
+    def nothing_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def sent(_turn: int) -> None: ...
+
+        monkeypatch.setattr(run, "start", lambda _asked: None)
+        monkeypatch.setattr(run, "sent", sent)
+        make_deployment()
+
+    def test_the_form_is_in_the_page(self, alice_client: Client) -> None:
+        page = alice_client.get("/").content.decode()
+        form = page[page.index("<noscript>") : page.index("</noscript>")]
+        assert 'type="file" name="file"' in form
+        assert 'formaction="/ask/with-file/" formenctype="multipart/form-data"' in form
+        assert "One file of up to 2 MB" in form
+
+    def test_a_file_goes_with_the_question(self, alice_client: Client, png: bytes) -> None:
+        answer = self.send(alice_client, "photo.png", png)
+        turn = Turn.objects.get()
+        assert (answer.status_code, answer.headers["Location"]) == (302, f"/c/{turn.conversation_id}/")
+        assert (turn.question, [a.name for a in turn.attachments.all()]) == ("What is this?", ["photo.png"])
+        assert get(alice_client, "file", turn.attachments.get())[1] == png
+
+    def test_a_question_goes_without_one(self, alice_client: Client) -> None:
+        assert self.send(alice_client, "", None).status_code == 302
+        assert not Turn.objects.get().attachments.exists()
+
+    @pytest.mark.parametrize(
+        ("name", "data", "sentence"),
+        [
+            ("notes.txt", b"words", "“notes.txt” is of a kind that no model here can use"),
+            ("empty.pdf", b"", "“empty.pdf” is empty"),
+            ("large.pdf", bytes(2 * 1024 * 1024 + 1), "“large.pdf” is 2.1 MB. In a browser without JavaScript"),
+        ],
+    )
+    def test_what_cannot_be_used_is_told_on_a_page(
+        self, alice_client: Client, name: str, data: bytes, sentence: str
+    ) -> None:
+        answer = self.send(alice_client, name, data)
+        assert answer.status_code == 422
+        assert sentence in answer.content.decode()
+        assert "Go back in your browser" in answer.content.decode()
+        assert not Turn.objects.exists()
+
 
 class TestRefused:
     def sentence(self, answer: Any, text: str) -> None:
@@ -165,7 +256,7 @@ class TestRefused:
     ) -> None:
         announce(alice_client, name, len(data))
         attachment = Attachment.objects.get()
-        self.sentence(put(alice_client, attachment, 0, data), f"“{name}” is of a kind that cannot be read here")
+        self.sentence(put(alice_client, attachment, 0, data), f"“{name}” is of a kind that ")
         self.sentence(put(alice_client, attachment, 0, data), f"“{name}” is of a kind")
         assert get(alice_client, "file", attachment)[0].status_code == 404
         assert [path for path in media.rglob("*") if path.is_file()] == []
@@ -312,7 +403,7 @@ class TestDownload:
 @pytest.mark.parametrize(
     ("name", "methods"),
     [
-        ("files", ["get", "put", "delete"]),
+        ("files", ["put", "delete"]),
         ("file", ["post", "put", "patch"]),
         ("file_slice", ["get", "post", "delete"]),
         ("file_thumbnail", ["post", "delete"]),
