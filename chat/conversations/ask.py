@@ -13,6 +13,8 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
+from chat import engines
+from chat.files import estimate
 from chat.models import Attachment, Conversation, Deployment, Response, Turn, User
 from chat.models.conversations import LIVE, TurnAttachment
 from chat.models.writing import writing
@@ -77,6 +79,7 @@ def ask(owner: User, conversation: Conversation | None, question: Question, *, i
             deployment = _deployment(owner, conversation, question)
             if question.deployment_id is not None:
                 conversation.deployment = deployment
+            _refuse_what_does_not_fit(attachments, deployment)
             turn = _store(conversation, conversation.head_id, question, deployment, attachments)
             return Asked(conversation, turn, _first_response(turn), attachments=attachments)
     except IntegrityError:
@@ -96,6 +99,7 @@ def ask_again(turn: Turn, key: uuid.UUID, *, is_full: bool = False) -> Asked:
         deployment = _deployment(conversation.owner, conversation, None)
         question = Question(turn.question, key)
         attachments = list(turn.attachments.order_by("turnattachment__pk"))
+        _refuse_what_does_not_fit(attachments, deployment)
         again = _store(conversation, turn.parent_id, question, deployment, attachments)
         return Asked(conversation, again, _first_response(again), attachments=attachments)
 
@@ -151,12 +155,21 @@ def _check(owner: User, question: Question) -> list[Attachment]:
     attachments = []
     for pk in question.attachment_ids:
         attachment = found.get(pk)
-        if attachment is None:
+        if attachment is None or attachment.forgotten_at is not None:
             raise Refused("An attached file is no longer there. Remove it and attach it again.")
         if attachment.status != Attachment.Status.READY:
             raise Refused(f"“{attachment.name}” is not ready yet. Wait a moment, or remove it.")
         attachments.append(attachment)
     return attachments
+
+
+def _refuse_what_does_not_fit(attachments: Sequence[Attachment], deployment: Deployment) -> None:
+    """Asked back before it is sent, with rows that are there already: this is on the way of each question."""
+    sent = [attachment for attachment in attachments if attachment.forgotten_at is None]
+    if not sent or not deployment.context_window:
+        return
+    if sentence := estimate.overflow(sent, deployment.context_window, engines.dialect_of(deployment.provider)):
+        raise Refused(sentence)
 
 
 def lock_person(owner: User) -> None:

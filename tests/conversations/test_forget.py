@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chat.conversations import forget, history, keep
+from chat.conversations.ask import Question, Refused, ask, ask_again
 from chat.files.errors import StorageAway
 from chat.models import Attachment, Conversation, Deployment, Forgetting, Provider, ProviderFile, Response, Status, User
 from chat.responses.dialects import DIALECTS
@@ -113,6 +115,16 @@ class TestAFile:
             {"type": "input_text", "text": "Summarize."},
         ]
         assert noted() == {(Kind.FILE, "file-1"), *((Kind.RESPONSE, r.response_id) for r in (read, later))}
+
+    def test_it_cannot_be_attached_again_and_its_question_can_be_asked_again(
+        self, alice: User, conversation: Conversation, paper: Attachment
+    ) -> None:
+        turn = asked(conversation, paper).turn
+        forget.forget_attachment(paper)
+        with pytest.raises(Refused, match="no longer there"):
+            ask(alice, conversation, Question("Why?", uuid.uuid4(), [paper.pk]))
+        again = ask_again(turn, uuid.uuid4()).turn
+        assert history.question_item(again) == history.question_item(turn)
 
     def test_when_the_storage_is_away_it_is_forgotten_all_the_same(
         self, conversation: Conversation, paper: Attachment, monkeypatch: pytest.MonkeyPatch
