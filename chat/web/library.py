@@ -252,7 +252,7 @@ def held_view(user: User, *, oob: bool = False) -> HeldView:
     held = kept_files(user).aggregate(size=Sum("size", default=0), count=Count("pk"))
     quota = settings.FILES_PER_PERSON_BYTES
     percent = min(100, -(-100 * held["size"] // quota))
-    return HeldView(held["count"], file_size(held["size"]), file_size(quota), percent, oob)
+    return HeldView(held["count"], file_size(held["size"]), file_size(quota).replace(".0 ", " "), percent, oob)
 
 
 def files_view(request: PersonRequest, size: int, *, chosen: Sequence[uuid.UUID] = ()) -> FilesView:
