@@ -324,7 +324,9 @@ def _sync_embedded() -> None:
         },
     )
     Deployment.objects.get_or_create(
-        provider=embedded, name=OFFLINE_MODEL, defaults={"label": "Embedded engine (no model)"}
+        provider=embedded,
+        name=OFFLINE_MODEL,
+        defaults={"label": "Embedded engine (no model)", "code_interpreter": True, "image_generation": True},
     )
     if others:
         embedded.deployments.update(is_default=False)

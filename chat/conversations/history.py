@@ -101,7 +101,7 @@ def ancestors(turn: Turn) -> Iterator[Turn]:
     batch = 1
     while next_id is not None:
         ids = Turn.objects.path_ids(next_id, batch)
-        rows = {row.pk: row for row in Turn.objects.filter(pk__in=ids).with_answers()}
+        rows = {row.pk: row for row in Turn.objects.filter(pk__in=ids).with_items()}
         for pk in ids:
             yield rows[pk]
         next_id = rows[ids[-1]].parent_id

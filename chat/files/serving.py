@@ -20,18 +20,20 @@ from django.utils.cache import get_conditional_response
 
 CHUNK_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
-SHOWN_TYPES = ("application/pdf", "image/png", "image/jpeg", "image/webp")
+SHOWN_TYPES = ("application/pdf", "image/png", "image/jpeg", "image/webp", "image/gif")
 
 
-async def serve(file: FieldFile, *, name: str, media_type: str, span: str = "") -> HttpResponseBase:
+async def serve(
+    file: FieldFile, *, name: str, media_type: str, span: str = "", download: bool = False
+) -> HttpResponseBase:
     """Stream `file`, or the part of it that `span` asks for (the Range header).
 
-    Types that browsers show harmlessly are shown; everything else is a download.
+    Types that browsers show harmlessly are shown, unless it is to be a download; everything else is one.
     """
     storage: Storage = file.storage
     stored = str(file.name)
     size = await sync_to_async(storage.size)(stored)
-    shown = media_type in SHOWN_TYPES
+    shown = media_type in SHOWN_TYPES and not download
     part = _part(span, size)
     if part is not None and not part:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})

@@ -101,6 +101,10 @@ class TurnQuerySet(models.QuerySet["Turn"]):
 
     def with_answers(self) -> TurnQuerySet:
         """With all that a page shows of a turn, in a fixed number of queries."""
+        return self.with_items().prefetch_related("responses__made")
+
+    def with_items(self) -> TurnQuerySet:
+        """With what was said in a turn: its files and its responses."""
         return self.select_related("conversation", "deployment__provider").prefetch_related(*with_turns())
 
 

@@ -73,6 +73,16 @@ PHRASES: dict[str, dict[str, str]] = {
         "ja": "実数解はありません",
         "ko": "실수 해가 없습니다",
     },
+    "chart_of_numbers": {
+        "en": "A chart of the {count} numbers:",
+        "de": "Ein Diagramm der {count} Zahlen:",
+        "fr": "Un graphique des {count} nombres :",
+        "es": "Un gráfico de los {count} números:",
+        "zh": "这 {count} 个数的图表：",
+        "zh-Hant": "這 {count} 個數的圖表：",
+        "ja": "{count} 個の数のグラフ：",
+        "ko": "숫자 {count}개의 차트:",
+    },
     "no_recipe": {
         "en": "For this question the engine has no recipe. In the container: {names}",
         "de": "Für diese Frage hat die Engine kein Rezept. Im Container: {names}",

@@ -92,17 +92,20 @@ def work(talk: Talk, tool: Json, body: Json, bench: Bench, *, is_forced: bool) -
     language = language_of(
         re.sub(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", "", talk.question)
     )  # an unknown y makes no French
-    worked = _solved(talk.question, language) or _summed(talk.question)
     given = list(_files_at_hand(talk, tool, bench))
     wants_table = ABOUT_DATA.search(talk.question) or any(_is_table(file.name) for file in talk.current.files)
     has_table = wants_table and any(_is_table(name) for name, _ in given)
-    if not (worked or has_table or is_forced):
+    numbers = [] if has_table else charted_numbers(talk.question)
+    worked = None if numbers else _solved(talk.question, language) or _summed(talk.question)
+    if not (worked or has_table or numbers or is_forced):
         return None
     container = _container(talk, tool, bench)
     for name, blob in given:
         known = container.named(name)
         if known is None or known.blob.sha256 != blob.sha256:
             bench.containers.put(container, blob, name, "user")
+    if numbers:
+        worked = _charted(talk.question, language, numbers, container, bench)
     if worked is None and has_table:
         worked = _tabulated(talk.question, language, container, bench)
     if worked is None:
@@ -317,6 +320,51 @@ with open({FOLDER + "summary.csv"!r}, "w", newline="", encoding="utf-8") as file
         writer.writerow(summary)
         print(*summary)
 """
+
+
+# Numbers that stand in the question itself
+
+_CHART = re.compile(r"\b(?:chart|plot|graph)\b|diagramm|graphique|gráfic|图表|圖表|グラフ|차트|그래프", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:\b([^\W\d_]{2,30})\s*[:=]?\s*)?(?<![\w.])(-?\d{1,15}(?:\.\d{1,9})?)(?![\w%]|\.\d)")
+_NO_LABELS = frozenset(("of", "and", "with", "from", "for", "values", "numbers", "von", "und", "de", "et", "y", "mit"))
+MAX_CHARTED = 200
+
+
+def charted_numbers(question: str) -> list[tuple[str, float]]:
+    """The numbers to draw, each with what stands before it as its name; empty when no chart of numbers is asked for."""
+    if not _CHART.search(question):
+        return []
+    found = [(name, float(number)) for name, number in _NUMBER.findall(question)[:MAX_CHARTED]]
+    if len(found) < 2:
+        return []
+    names = [name for name, _ in found]
+    are_named = all(names) and len(set(names)) == len(names) and not _NO_LABELS & {name.lower() for name in names}
+    return found if are_named else [(str(place), value) for place, (_, value) in enumerate(found, start=1)]
+
+
+def _charted(
+    question: str, language: str, numbers: Sequence[tuple[str, float]], container: Container, bench: Bench
+) -> Worked:
+    """A chart, and the numbers beside it as a file."""
+    kind = "line" if _LINES.search(question) else "bar"
+    labels, values = [name for name, _ in numbers], [value for _, value in numbers]
+    text = io.StringIO()
+    csv.writer(text).writerows([("name", "value"), *((name, f"{value:g}") for name, value in numbers)])
+    files = [
+        bench.containers.write(container, charts.chart(kind, "", labels, values), "chart.png", "image/png"),
+        bench.containers.write(container, text.getvalue().encode(), "data.csv", "text/csv"),
+    ]
+    code = f"""import csv
+import matplotlib.pyplot as plt
+
+names = {labels!r}
+values = {values!r}
+plt.{"plot" if kind == "line" else "bar"}(names, values)
+plt.savefig({FOLDER + "chart.png"!r})
+with open({FOLDER + "data.csv"!r}, "w", newline="", encoding="utf-8") as file:
+    csv.writer(file).writerows([("name", "value"), *zip(names, values)])
+"""
+    return Worked([(code, "")], phrase("chart_of_numbers", language, count=len(values)), files)
 
 
 def _chart(question: str, table: Table) -> tuple[str, bytes]:

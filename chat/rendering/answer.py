@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from django.utils.safestring import SafeString, mark_safe
 
+from chat.rendering.made import AddressOf, MadeFiles, files_of, reference_to
 from chat.rendering.markdown import render_blocks
 
 TOOL_NAMES = {
@@ -26,9 +27,11 @@ TOOL_NAMES = {
     "code_interpreter_call": "Code",
     "web_search_call": "Web search",
     "file_search_call": "File search",
-    "image_generation_call": "Image",
     "computer_call": "Computer",
 }
+
+
+LONGEST_NAME = 500  # of a picture; the id of its item is far shorter
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ def segments(output: Iterable[dict[str, Any]]) -> list[Segment]:
                 found += _message_segments(index, item)
             case "reasoning":
                 found += _reasoning_segments(index, item)
+            case "image_generation_call":
+                found.append(Segment(index, 0, "image", _image_text(item)))
             case str(kind) if kind in TOOL_NAMES:
                 found.append(_tool_segment(index, item))
     return found
@@ -96,6 +101,20 @@ def _reasoning_segments(index: int, item: dict[str, Any]) -> list[Segment]:
             text = "\n\n".join(texts[number] for number in said)
             return [Segment(index, 0, "reasoning", text, "Reasoning", (name, said[-1]))]
     return []
+
+
+def picture_name(item: dict[str, Any]) -> str:
+    """What the picture of a call is made as: the id of the item, or what stands for its bytes in one without."""
+    name = item.get("id") or item.get("result")
+    return str(name).removeprefix("made:")[:LONGEST_NAME] if name else ""
+
+
+def _image_text(item: dict[str, Any]) -> str:
+    """A mark for the picture, which `made` replaces; until there is one, what goes on."""
+    if item.get("result"):
+        return f"![Generated image]({reference_to(picture_name(item))})"
+    is_over = item.get("status") in ("completed", "failed", "incomplete")
+    return "*The image was not made.*" if is_over else "*Making an image…*"
 
 
 def _tool_segment(index: int, item: dict[str, Any]) -> Segment:
@@ -151,17 +170,46 @@ def wrap_segment(sid: str, segment: Segment, inner: str, about: str | None = Non
     return f'<div class="segment{extra} prose" id="{sid}">{inner}</div>'
 
 
-def segment_html(response_pk: int, segment: Segment) -> str:
+def segment_html(response_pk: int, segment: Segment, files: MadeFiles | None = None) -> str:
     sid = segment_id(response_pk, segment)
-    return wrap_segment(sid, segment, blocks_html(sid, render_blocks(segment.text)))
+    blocks = render_blocks(segment.text)
+    if files is not None:
+        blocks = tuple(map(files.in_place, blocks))
+    return wrap_segment(sid, segment, blocks_html(sid, blocks))
 
 
 def wrap_response(response_pk: int, inner: str) -> str:
     return f'<div class="response" id="r{response_pk}">{inner}</div>'
 
 
-def response_html(response: HasOutput) -> SafeString:
-    """The answer of one response, complete, as the page shows it after a reload."""
-    inner = "".join(segment_html(response.pk, segment) for segment in segments(response.output or []))
+def response_html(response: HasOutput, address_of: AddressOf | None = None) -> SafeString:
+    """The answer of one response, complete, as the page shows it after a reload.
+
+    `address_of` says where a made file is opened, where that is not the person's own page.
+    """
+    files = files_of(response, address_of)
+    inner = "".join(segment_html(response.pk, segment, files) for segment in segments(response.output or []))
     # Safe: blocks come from rendering.markdown, which sanitises; all else here is ours or escaped.
     return mark_safe(wrap_response(response.pk, inner))
+
+
+def marked_blocks(response: HasOutput) -> dict[str, str]:
+    """The blocks, as rendered and by their ids, in which something that the model made is marked."""
+    found = {}
+    for segment in segments(response.output or []):
+        sid = segment_id(response.pk, segment)
+        for number, block in enumerate(render_blocks(segment.text)):
+            if "data-made=" in block:
+                found[f"{sid}-{number}"] = block
+    return found
+
+
+def changed_blocks_html(response: HasOutput) -> str:
+    """The blocks with marks as they read now, each to take the place of itself in a page that was told before."""
+    files = files_of(response)
+    if files is None:
+        return ""
+    return "".join(
+        f'<div class="b" id="{block_id}" dir="auto" hx-swap-oob="true">{files.in_place(block)}</div>'
+        for block_id, block in marked_blocks(response).items()
+    )

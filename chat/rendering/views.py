@@ -13,10 +13,16 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from chat.files import estimate
 from chat.files.serving import SHOWN_TYPES
+from chat.files.tables import is_table
 from chat.models import Attachment, Response, Status, Turn
-from chat.rendering.answer import response_html, segments
+from chat.rendering.answer import marked_blocks, response_html, segments
 from chat.rendering.live import StoredResponse
+from chat.rendering.made import files_of, is_picture, is_there, person_address
+
+# From here on a chip says how many: the half of many a model's window is filled with five such documents.
+MANY_TOKENS = 20_000
 
 STATUS_SENTENCES = {
     Status.INCOMPLETE: "The answer was cut off by the provider.",
@@ -35,7 +41,6 @@ UNMET_SENTENCES = {
     "custom_tool_call": "The model asked for a tool that is not available here.",
     "computer_call": "The model asked for a tool that is not available here.",
     "mcp_approval_request": "The model asked for an approval, which cannot be given here.",
-    "image_generation_call": "The model made a picture, which cannot be shown here.",
 }
 
 
@@ -58,6 +63,23 @@ class ChipView:
 
 
 @dataclass(frozen=True)
+class MadeView:
+    """`_made.html`: a file that the model made, under its answer. A picture that the answer shows has no `picture_url`."""
+
+    id: str
+    name: str
+    status: str
+    detail: str
+    download_url: str
+    thumbnail_url: str = ""
+    picture_url: str = ""
+    table_url: str = ""
+    alt: str = ""
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True)
 class FootView:
     """`_foot.html`: the end of a turn. `problem` is a sentence or "", and so is `note`, of a turn that still runs."""
 
@@ -72,6 +94,8 @@ class FootView:
     usage: str = ""
     usage_detail: str = ""
     model: str = ""
+    made: Sequence[MadeView] = ()
+    made_url: str = ""  # to be asked while something is still being fetched
     readonly: bool = False
     is_new: bool = False
     oob: bool = False
@@ -148,6 +172,8 @@ def foot_view(turn: Turn, *, readonly: bool = False, is_new: bool = False, oob: 
     problem = problem_of(turn, last)
     usage = usage_of(responses)
     is_last = turn.conversation.head_id == turn.pk
+    made = made_views(responses)
+    left = count_left(made)
     return FootView(
         turn_id=turn.pk,
         is_live=False,
@@ -159,10 +185,47 @@ def foot_view(turn: Turn, *, readonly: bool = False, is_new: bool = False, oob: 
         usage=usage.sentence(),
         usage_detail=usage.detail(),
         model=(last.model if last else "") or (turn.deployment.name if turn.deployment else ""),
+        made=made,
+        made_url=f"{reverse('made', args=[turn.pk])}?left={left}" if left else "",
         readonly=readonly,
         is_new=is_new,
         oob=oob,
     )
+
+
+def made_views(responses: Iterable[Response]) -> list[MadeView]:
+    """What the responses of a turn made, in the order in which they did."""
+    return [
+        _made_view(attachment, is_embedded=attachment.made_as in embedded)
+        for response in responses
+        if (files := files_of(response)) is not None
+        for embedded in [files.embedded_in(marked_blocks(response).values()) if files.all else set()]
+        for attachment in files.all
+    ]
+
+
+def _made_view(attachment: Attachment, *, is_embedded: bool) -> MadeView:
+    url = person_address(attachment)
+    chip = chip_view(attachment)
+    is_fetched = attachment.status != Attachment.Status.CHECKING
+    return MadeView(
+        id=chip.id,
+        name=chip.name,
+        status="gone" if chip.is_forgotten else chip.status,
+        detail=chip.detail if is_fetched else f"Fetching {attachment.name}…",
+        download_url=f"{url}?download" if is_there(attachment) else "",
+        thumbnail_url=chip.thumbnail_url if is_there(attachment) else "",
+        picture_url=url if is_picture(attachment) and not is_embedded else "",
+        table_url=reverse("file_table", args=[attachment.pk]) if is_there(attachment) and is_table(attachment) else "",
+        alt=attachment.title or attachment.name,
+        width=attachment.width or 0,
+        height=attachment.height or 0,
+    )
+
+
+def count_left(made: Iterable[MadeView]) -> int:
+    """How many are still being fetched."""
+    return sum(file.status == Attachment.Status.CHECKING for file in made)
 
 
 def problem_of(turn: Turn, last: Response | None) -> str:
@@ -173,7 +236,7 @@ def problem_of(turn: Turn, last: Response | None) -> str:
     if turn.status == Status.COMPLETED and (unmet := _unmet(last)):
         return unmet
     shown = [segment for response in turn.responses.all() for segment in segments(response.output or [])]
-    if not any(segment.text.strip() for segment in shown if segment.kind in ("text", "refusal")):
+    if not any(segment.text.strip() for segment in shown if segment.kind in ("text", "refusal", "image")):
         return EMPTY_SENTENCES.get(Status(turn.status), "")
     return STATUS_SENTENCES.get(Status(turn.status), "")
 
@@ -182,8 +245,6 @@ def _unmet(last: Response | None) -> str:
     """What the last item waits for in vain; "" for words, and for what is done."""
     output = last.output if last is not None and isinstance(last.output, list) else []
     item = output[-1] if output and isinstance(output[-1], dict) else {}
-    if item.get("type") == "image_generation_call" and not item.get("result"):
-        return ""
     return UNMET_SENTENCES.get(str(item.get("type")), "")
 
 
@@ -249,6 +310,10 @@ def chip_detail(attachment: Attachment) -> str:
     parts = [file_size(attachment.size)]
     if attachment.pages:
         parts.append(f"{attachment.pages} page{'' if attachment.pages == 1 else 's'}")
+        if attachment.text_pages == 0:
+            parts.append("scan, no text")
+        if (tokens := estimate.tokens(attachment)) >= MANY_TOKENS:
+            parts.append(estimate.in_words(tokens))
     elif attachment.width and attachment.height:
         parts.append(f"{attachment.width} × {attachment.height}")
     return ", ".join(parts)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from chat import engines
 from chat.conversations.ask import Asked
 from chat.conversations.history import Plan
-from chat.models import Deployment, Response, Status, Turn
+from chat.models import Attachment, Deployment, Response, Status, Turn
 from chat.models.conversations import LIVE, with_turns
 from chat.models.providers import ID_LENGTH
 from chat.models.writing import writing
@@ -22,6 +22,7 @@ from chat.responses.dialects import Dialect
 from chat.responses.events import Event
 from chat.responses.fold import Draft
 from chat.turns.hub import LiveTurn
+from chat.turns.made import Pictures
 from chat.turns.writer import PROCESS, Writer
 
 
@@ -50,6 +51,8 @@ class Job:
     noted: tuple[Any, ...] = ()  # how it was asked, as far as the row says it
     most_tokens: int | None = None  # that were asked for
     is_stored: bool = False
+    pictures: Pictures = field(default_factory=Pictures)
+    made: list[Attachment] = field(default_factory=list)  # to be fetched
 
     @property
     def draft(self) -> Draft:
@@ -78,7 +81,7 @@ class Job:
 
     def take(self, event: Event) -> None:
         """An event goes into the draft; tabs and writer are told that there is something new."""
-        self.live.take(self.shown, event)
+        self.live.take(self.shown, self.pictures.taken_out(event))
         self.writer.changed(self.response.pk)
 
 

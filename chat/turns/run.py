@@ -23,7 +23,7 @@ from chat.models import Status, Turn
 from chat.rendering.live import LiveResponse, StoredResponse
 from chat.responses.errors import ResponsesError
 from chat.responses.fold import Draft
-from chat.turns import asking, resuming
+from chat.turns import asking, made, resuming
 from chat.turns.db import in_db
 from chat.turns.hub import LiveTurn, Tab, hub
 from chat.turns.job import Job, claim, load
@@ -169,6 +169,10 @@ async def _carry(live: LiveTurn, response: LiveResponse, take: Take) -> None:
         await _watch_elsewhere(live.pk, tabs)
     if job is None or outcome is None or not job.is_stored:
         return
+    await asyncio.gather(made.collect(job), _afterwards(job, outcome))
+
+
+async def _afterwards(job: Job, outcome: Outcome) -> None:
     if outcome.status == Status.COMPLETED:
         await give_title(job)
     elif not job.draft.terminal_seen:  # nobody here waits for it any more
@@ -220,7 +224,10 @@ async def _last_word(live: LiveTurn, job: Job | None, outcome: Outcome | None) -
         if outcome is LEFT:
             await writer.release(job.response.pk, job.draft)
             return ""  # the page, too, goes on elsewhere
+        made.no_more(job)
         job.is_stored = await _store(job, outcome)
+        if job.is_stored:
+            await made.note(job)
     except DatabaseError:
         logger.exception("response %s: its end could not be stored", job.response.pk)
         return broken_foot(live.pk, NOT_SAVED)

@@ -97,7 +97,6 @@ NOT_BEGUN = "The answer was interrupted before its first word."
 NOTHING = "The model gave no answer."
 NO_TOOL = "The model asked for a tool that is not available here."
 NO_APPROVAL = "The model asked for an approval, which cannot be given here."
-NO_PICTURE = "The model made a picture, which cannot be shown here."
 
 RECORDINGS = (
     Recording(
@@ -105,7 +104,7 @@ RECORDINGS = (
     ),
     Recording("azure_function_call", "azure", ("2",), sentence=NO_TOOL),
     Recording("azure_code_interpreter", "azure", ("4",), "See the plot at [plot.png](sandbox:/mnt/data/plot.png)"),
-    Recording("azure_image", "azure", ("6", "6 bare"), sentence=NO_PICTURE),
+    Recording("azure_image", "azure", ("6", "6 bare")),
     Recording(
         "azure_content_filter",
         "azure",
@@ -140,7 +139,7 @@ RECORDINGS = (
     Recording("openai_mcp_denied", "openai", ("5 denied",), "All right, I will not look."),
     Recording("openai_mcp_failed", "openai", ("5 failed",), "The tool found nothing."),
     Recording("openai_mcp_list_failed", "openai", ("5 list failed",), "I have no tools for that."),
-    Recording("openai_image", "openai", ("6", "6 partial", "6 bare"), sentence=NO_PICTURE),
+    Recording("openai_image", "openai", ("6", "6 partial", "6 bare")),
     Recording("openai_image_partials", "openai", ("6", "6 partial"), "Here is your pixel."),
     Recording("openai_image_failed", "openai", ("6",), "I cannot draw that."),
     Recording("openai_error_flat", "openai", ("7 error",), "The begin", "failed", FAULT),

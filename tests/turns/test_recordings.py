@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -65,6 +66,11 @@ async def page_of(asked: Asked) -> tuple[Response, Element]:
     return response, parse(await sync_to_async(lambda: str(render_turn(turn_view(turn))))())
 
 
+def without_pictures(output: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As rows keep it: the bytes of pictures are files."""
+    return [{**item, "result": f"made:{item['id']}"} if item.get("result") else item for item in output]
+
+
 def stores(script: Upstream, response_id: str, reply: Callable[[], httpx.Response]) -> None:
     """What the provider has of a response, at the address that the dialect makes of the base URL."""
     base = urlsplit(normalise_base_url(DIALECTS[script.dialect], URL)).path
@@ -94,12 +100,12 @@ async def assert_readable(recording: Recording, upstream: Script, put: Put) -> N
     stores(script, draft.response_id, lambda: json_reply(GONE, 404))
     response, page = await page_of(await sync_to_async(put)("Why?"))
     assert response.status == STATUSES.get(recording.status, recording.status), recording.name
-    assert response.output == draft.output(), recording.name
+    assert response.output == without_pictures(draft.output()), recording.name
     assert response.text == draft.text(), recording.name
     words = spoken(page)
     answer = page.by_id(f"r{response.pk}")
     assert answer is not None
-    assert spoken(answer).strip() or recording.sentence, f"{recording.name}: nothing to read"
+    assert spoken(answer).strip() or "<img" in answer.html() or recording.sentence, f"{recording.name}: nothing to read"
     assert recording.sentence in words, f"{recording.name}: {words}"
     if not recording.sentence:
         assert 'class="problem"' not in page.html(), recording.name

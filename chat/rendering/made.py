@@ -1,0 +1,118 @@
+"""What the model made, in the answer: its links and pictures point at our copies, or say that there is none.
+
+`syntax` marks them (`data-made`), in a form that is the same while the text streams and when it is loaded. What is
+marked is replaced here, once it is known what became of each: while a file is being fetched, the mark stays a mark.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import quote, unquote
+
+from django.urls import reverse
+
+from chat.files.inspect import clean_name
+from chat.files.serving import SHOWN_TYPES
+from chat.models import Attachment, Response
+from chat.rendering.escape import escape
+
+MADE = "made:"
+"""Begins what stands for the bytes of a picture in an item, and addresses it in the text."""
+
+GONE = "(this file is gone)"
+
+AddressOf = Callable[[Attachment], str]
+
+_MARK = re.compile(
+    r'<a class="made-link" data-made="([^"]*)"[^>]*>(.*?)</a>|<span class="made-image" data-made="([^"]*)">([^<]*)</span>',
+    re.DOTALL,
+)
+_REFERENCE = re.compile(r'data-made="([^"]*)"')
+
+
+def reference_to(made_as: str) -> str:
+    """How a text addresses what a response made under this name."""
+    return MADE + quote(made_as, safe="")
+
+
+def references_in(blocks: Iterable[str]) -> list[str]:
+    """What the marks in rendered blocks refer to, each once."""
+    return list(dict.fromkeys(name for block in blocks for name in _REFERENCE.findall(block)))
+
+
+def name_in(reference: str) -> str:
+    """The file's name in a link to a place in a sandbox; "" for a reference of our own."""
+    if reference.lower().startswith(MADE):
+        return ""
+    return clean_name(unquote(reference.partition(":")[2].rpartition("/")[2]))
+
+
+class MadeFiles:
+    """The files that a response made, by how its text refers to them."""
+
+    def __init__(self, attachments: Iterable[Attachment], address_of: AddressOf) -> None:
+        self._address_of = address_of
+        self._by_name: dict[str, Attachment] = {}
+        self._by_made_as: dict[str, Attachment] = {}
+        self.all = list(attachments)
+        for attachment in self.all:
+            self._by_name[attachment.name] = attachment
+            self._by_made_as[attachment.made_as] = attachment
+
+    def in_place(self, block: str) -> str:
+        """The block with its marks replaced."""
+        return _MARK.sub(self._replaced, block) if "data-made=" in block else block
+
+    def embedded_in(self, blocks: Iterable[str]) -> set[str]:
+        """As what those were made that the text shows as pictures by itself."""
+        marks = (mark[3] for block in blocks for mark in _MARK.finditer(block) if mark[3])
+        found = map(self._find, marks)
+        return {attachment.made_as for attachment in found if attachment is not None}
+
+    def _replaced(self, found: re.Match[str]) -> str:
+        reference, inner, is_link = found[1] or found[3], found[2] or found[4] or "", found[2] is not None
+        attachment = self._find(reference)
+        if attachment is not None and attachment.status == Attachment.Status.CHECKING:
+            return found[0]
+        if attachment is None or not is_there(attachment):
+            return f'<span class="made-gone">{inner} {GONE}</span>'
+        if not is_link and is_picture(attachment):
+            return picture_html(attachment, self._address_of(attachment), inner)
+        address = escape(self._address_of(attachment))
+        return f'<a class="made-link" href="{address}?download" download>{inner or escape(attachment.name)}</a>'
+
+    def _find(self, reference: str) -> Attachment | None:
+        if reference.lower().startswith(MADE):
+            return self._by_made_as.get(unquote(reference[len(MADE) :]))
+        return self._by_name.get(name_in(reference))
+
+
+def is_there(attachment: Attachment) -> bool:
+    return attachment.status == Attachment.Status.READY and attachment.forgotten_at is None
+
+
+def is_picture(attachment: Attachment) -> bool:
+    """Whether it is shown in the page: what a browser draws, and nothing that it would run."""
+    return is_there(attachment) and attachment.is_image and attachment.media_type in SHOWN_TYPES
+
+
+def picture_html(attachment: Attachment, address: str, alt: str) -> str:
+    """A picture of ours in the text. `alt` is HTML already. Its size keeps the text below from jumping."""
+    size = ""
+    if attachment.width and attachment.height:
+        size = f' width="{attachment.width}" height="{attachment.height}"'
+    source = escape(address)
+    return f'<img class="made-image" src="{source}" alt="{alt}"{size} loading="lazy" data-lightbox>'
+
+
+def files_of(response: Any, address_of: AddressOf | None = None) -> MadeFiles | None:
+    """What this response made. None while it is being answered, and for what is no stored response: marks stay."""
+    if not isinstance(response, Response) or response.is_live:
+        return None
+    return MadeFiles(response.made.all(), address_of or person_address)
+
+
+def person_address(attachment: Attachment) -> str:
+    return reverse("file", args=[attachment.pk])
