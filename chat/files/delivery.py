@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ from chat.responses.content import DataURL
 if TYPE_CHECKING:
     from chat.responses.dialects import Dialect
 
-__all__ = ["FileClient", "Refused", "content_part", "file_id", "forgotten_part", "vanished"]
+__all__ = ["FileClient", "Refused", "content_part", "file_id", "forgotten_part", "is_crowded", "vanished"]
 
 FilePolicy = Provider.FilePolicy
 
@@ -40,6 +40,9 @@ EXPIRY_MARGIN = timedelta(minutes=5)
 # Seconds between looks at a copy that the provider still digests. After them it is used all the same.
 DIGESTING_DELAYS = (0.2, 0.4, 0.8, 1.6, 2.0)
 DIGESTING = ("uploaded", "pending", "running")
+
+# 50 MB is what OpenAI and Azure take in one request, and base64 makes four bytes of three.
+REQUEST_FILES_BYTES = 36 * 1024 * 1024
 
 # One lock per content and provider, for as long as somebody holds it. The loop is part of the key, since
 # an asyncio lock belongs to one.
@@ -62,10 +65,12 @@ async def content_part(
     dialect: Dialect,
     held: ExitStack,
     runs_code: bool = False,
+    is_crowded: bool = False,
 ) -> dict[str, Any]:
     """The input part that carries `attachment`, or names it where it lies in the container of the code interpreter.
 
     `held` is for the caller to close when the request is over: until then the files of the part are there.
+    `is_crowded`: there are more files in the request than providers take in one.
     Raises Refused, with a sentence for the person, when this provider cannot be given the file; errors of
     the client pass through.
     """
@@ -79,9 +84,15 @@ async def content_part(
             return _named(attachment, runs_code)
         if not dialect.pdf_input:
             return await asyncio.to_thread(_text, attachment)
-        if _goes_inline(attachment, provider, dialect, runs_code):
+        # Azure answers a file inside the request with “Empty file.” where the code interpreter is on.
+        if _goes_inline(attachment, provider, dialect, prefers_id=runs_code or is_crowded):
             return await asyncio.to_thread(_inline, attachment, held)
         return {"type": "input_file", "file_id": await _file_id(attachment, provider, client, dialect)}
+
+
+def is_crowded(attachments: Iterable[Attachment]) -> bool:
+    """Whether these are too much for one request, so that those that can should go by id."""
+    return sum(attachment.size for attachment in attachments) > REQUEST_FILES_BYTES
 
 
 async def file_id(attachment: Attachment, *, provider: Provider, client: FileClient, dialect: Dialect) -> str:
@@ -187,12 +198,11 @@ def _name_on_the_wire(attachment: Attachment) -> str:
     return attachment.name if is_right else f"{attachment.name}.pdf"
 
 
-def _goes_inline(attachment: Attachment, provider: Provider, dialect: Dialect, runs_code: bool) -> bool:
+def _goes_inline(attachment: Attachment, provider: Provider, dialect: Dialect, *, prefers_id: bool) -> bool:
     """Whether the bytes travel inside the request. Raises Refused when they are too many for their way."""
     inline = not dialect.files_api or provider.file_policy == FilePolicy.INLINE
     if provider.file_policy == FilePolicy.AUTO and dialect.files_api:
-        # Azure answers a file inside the request with “Empty file.” where the code interpreter is on.
-        inline = not runs_code and attachment.size <= min(limits.AUTO_INLINE_BYTES, dialect.max_inline_file_bytes)
+        inline = not prefers_id and attachment.size <= min(limits.AUTO_INLINE_BYTES, dialect.max_inline_file_bytes)
     _refuse_larger(attachment, dialect.max_inline_file_bytes if inline else dialect.max_upload_bytes)
     return inline
 

@@ -181,8 +181,10 @@ async def _load_parts(job: Job, plan: history.Plan, held: ExitStack) -> None:
     with_code = runs_code(job.deployment, job.dialect)
     way: dict[str, Any] = {"provider": job.deployment.provider, "client": job.client, "dialect": job.dialect}
     wanted = [pk for pk in plan.attachment_ids if str(pk) not in job.parts]
-    for attachment in await in_db(_attachments, wanted) if wanted else ():
-        part = await delivery.content_part(attachment, **way, held=held, runs_code=with_code)
+    attachments = await in_db(_attachments, wanted) if wanted else []
+    crowded = delivery.is_crowded(attachments)
+    for attachment in attachments:
+        part = await delivery.content_part(attachment, **way, held=held, runs_code=with_code, is_crowded=crowded)
         job.parts[str(attachment.pk)] = part
     for attachment in await in_db(_data_of, job.turn) if with_code else ():
         if str(attachment.pk) not in job.container_files:

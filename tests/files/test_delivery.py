@@ -199,6 +199,16 @@ async def test_where_code_runs_automatic_uploads_also_what_is_small(attachment: 
     assert part == {"type": "input_file", "file_id": "assistant-1"}
 
 
+async def test_many_that_are_small_go_by_id_where_a_request_would_be_too_large(
+    attachment: Attachment, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "REQUEST_FILES_BYTES", 3 * attachment.size)
+    assert not delivery.is_crowded([attachment] * 3)
+    assert delivery.is_crowded([attachment] * 4)
+    part = await content_part(attachment, provider=provider, client=FakeClient(), dialect=AZURE, is_crowded=True)
+    assert part == {"type": "input_file", "file_id": "assistant-1"}
+
+
 async def test_a_pdf_with_another_ending_gets_the_one_that_providers_go_by(
     upload: Upload, document: Path, provider: Provider
 ) -> None:
