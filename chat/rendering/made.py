@@ -99,12 +99,16 @@ def is_picture(attachment: Attachment) -> bool:
 
 
 def picture_html(attachment: Attachment, address: str, alt: str) -> str:
-    """A picture of ours in the text. `alt` is HTML already. Its size keeps the text below from jumping."""
+    """A picture of ours in the text, which opens by mouse and by key. `alt` is HTML already.
+
+    Its size keeps the text below from jumping.
+    """
     size = ""
     if attachment.width and attachment.height:
         size = f' width="{attachment.width}" height="{attachment.height}"'
     source = escape(address)
-    return f'<img class="made-image" src="{source}" alt="{alt}"{size} loading="lazy" data-lightbox>'
+    image = f'<img class="made-image" src="{source}" alt="{alt or escape(attachment.name)}"{size} loading="lazy" data-lightbox>'
+    return f'<a class="made-open" href="{source}" target="_blank" rel="noopener">{image}</a>'
 
 
 def files_of(response: Any, address_of: AddressOf | None = None) -> MadeFiles | None:

@@ -12,9 +12,8 @@ on("click", "[data-preview]", (event, link) => {
   show(link.dataset.preview);
 });
 
-on("click", "img[data-lightbox], a:has(img[data-lightbox])", (event, element) => {
-  const image = element.matches("img") ? element : element.querySelector("img");
-  const file = /^.*\/files\/[\w-]+\//.exec(image.dataset.lightbox || new URL(image.src).pathname);
+on("click", "a:has(> img[data-lightbox])", (event, link) => {
+  const file = /^\/files\/[\w-]+\//.exec(new URL(link.href).pathname);
   if (!file || !isPlainClick(event)) return;
   event.preventDefault();
   show(`${file[0]}preview/`);
