@@ -75,8 +75,8 @@ def file_slice(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
     if attachment.status == Attachment.Status.REFUSED:
         return sentence(attachment.refusal)
     if attachment.status == Attachment.Status.CHECKING:
-        # Another request with the last slice is at it. The page asks again after a pause.
-        return HttpResponse(status=503, headers={"Retry-After": "1"})
+        # Another request with the last slice is at it. The page asks again after a pause, and sends no bytes with it.
+        return HttpResponse(status=503, headers={"Retry-After": "1", OFFSET_HEADER: str(attachment.size)})
     return chip(request, attachment)
 
 

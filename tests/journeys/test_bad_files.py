@@ -15,8 +15,8 @@ from tests.journeys.tab import Tab
 pytestmark = pytest.mark.journey
 
 
-def a_text(path: Path) -> Path:
-    path.write_text("This is no PDF, whatever its name says.\n" * 40)
+def a_program(path: Path) -> Path:
+    path.write_bytes(b"MZ\x90\0 no PDF, whatever its name says.\n" * 40)
     return path
 
 
@@ -41,30 +41,31 @@ def half_a_picture(path: Path) -> Path:
 
 
 BAD_FILES: list[tuple[Callable[[Path], Path], str, str]] = [
-    (a_text, "notes.pdf", "kind that cannot be read here"),
+    (a_program, "notes.pdf", "of a kind that cannot be read here"),
     (a_locked_pdf, "locked.pdf", "password"),
     (nothing, "nothing.pdf", "is empty"),
     (too_much, "large.pdf", "1 MB"),
-    (half_a_picture, "half.png", ""),
+    (half_a_picture, "half.png", "is broken"),
 ]
 
 
-def test_a_file_that_cannot_be_used_is_named_and_the_text_stays(tab: Tab, browser: Browser, tmp_path: Path) -> None:
+def test_files_that_cannot_be_used_say_why_and_the_text_stays(tab: Tab, browser: Browser, tmp_path: Path) -> None:
     browser.tolerate("status of 422")  # chromium reports each refusal in its console
     tab.box.fill("Summarize this PDF")
-    for make, name, words in BAD_FILES:
-        tab.attach(make(tmp_path / name))
-        expect(tab.problem).to_contain_text(f"“{name}”")
-        expect(tab.problem).to_contain_text(words)
-        expect(tab.problem).to_be_visible()
-        expect(tab.chips).to_have_count(0)
-        expect(tab.box).to_have_value("Summarize this PDF")
-        expect(tab.send_button).to_be_enabled()
     good = make_pdf(tmp_path / "good.pdf", ["The harbour froze in January, and no ship came in before March."])
-    tab.attach(tmp_path / "notes.pdf", good)
-    expect(tab.problem).to_contain_text("“notes.pdf”")
-    expect(tab.chips).to_contain_text("1 page")
+    tab.attach(*(make(tmp_path / name) for make, name, _ in BAD_FILES), good)
+    expect(tab.chips).to_have_count(len(BAD_FILES) + 1)
+    for number, (_, name, words) in enumerate(BAD_FILES):
+        chip = tab.chips.nth(number)
+        expect(chip).to_have_class("chip chip--refused")
+        expect(chip).to_contain_text(f"“{name}”")
+        expect(chip).to_contain_text(words)
+    expect(tab.chips.last).to_contain_text("1 page")
+    tab.chips.first.get_by_role("button", name="Remove notes.pdf").click()
+    expect(tab.chips).to_have_count(len(BAD_FILES))
+    expect(tab.box).to_have_value("Summarize this PDF")
     tab.send_button.click()
     assert "harbour" in tab.finished()
     expect(tab.problem).to_be_empty()
+    expect(tab.chips).to_have_count(0)
     expect(tab.last.locator(".question .chip")).to_have_count(1)

@@ -4,7 +4,7 @@ import { byId, currentConversation, offerToSendAgain, on, onChange, showProblem 
 import { forgetAll, recall, remember } from "./storage.js";
 
 const SIZES_ITSELF = CSS.supports("field-sizing", "content");
-const UNFINISHED = ".chip--uploading, .chip--checking";
+const UNFINISHED = ".chip--uploading, .chip--checking, .chip--paused";
 const OFFLINE = "You are offline. Your message is kept here; send it when you are back.";
 
 // What was written stays with its writer: whoever signs in next in this tab finds none of it.
@@ -31,7 +31,7 @@ function adopt(form) {
   if (!form) return;
   restoreDraft();
   autosize();
-  chipsChanged.observe(byId("chips"), { childList: true, subtree: true, attributeFilter: ["class", "data-failed"] });
+  chipsChanged.observe(byId("chips"), { childList: true, subtree: true, attributeFilter: ["class"] });
   // On a phone, focus would bring up the keyboard over what one wants to read.
   const busyElsewhere = document.activeElement?.matches("input, textarea, dialog *");
   if (matchMedia("(pointer: fine)").matches && !busyElsewhere) byId("question").focus({ preventScroll: true });
@@ -41,7 +41,6 @@ function adopt(form) {
 function obstacle() {
   if (document.querySelector(".conversation [data-live]")) return "Wait for the answer, or stop it";
   if (byId("chips").querySelector(UNFINISHED)) return "Wait until the upload is finished";
-  if (byId("chips").querySelector("[data-failed]")) return "Try the upload again, or remove the file";
   if ("sending" in composer.dataset) return "Sending";
   const hasFiles = byId("chips").querySelector("input[name=attachment]");
   return byId("question").value.trim() || hasFiles ? "" : "Write a message first";
