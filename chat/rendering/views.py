@@ -6,7 +6,7 @@ Each dataclass is the contract of one template in `templates/chat/` and holds no
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.template.loader import render_to_string
@@ -14,12 +14,14 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from chat.files import estimate
+from chat.files.kinds import PDF
 from chat.files.serving import SHOWN_TYPES
 from chat.files.tables import is_table
-from chat.models import Attachment, Response, Status, Turn
+from chat.models import Attachment, Deployment, Response, Status, Turn
 from chat.rendering.answer import marked_blocks, response_html, segments
 from chat.rendering.live import StoredResponse
 from chat.rendering.made import files_of, is_picture, is_there, person_address
+from chat.responses.dialects import DIALECTS
 
 # From here on a chip says how many: the half of many a model's window is filled with five such documents.
 MANY_TOKENS = 20_000
@@ -271,9 +273,26 @@ def _turn_view(
         question=turn.question,
         answered_by=str(deployment) if deployment else "The model",
         foot=foot_view(turn, readonly=readonly),
-        attachments=[chip_view(attachment) for attachment in attachments],
+        attachments=[_sent_chip(attachment, deployment) for attachment in attachments],
         responses=[ResponseView(response_html(response)) for response in responses],
     )
+
+
+def _sent_chip(attachment: Attachment, deployment: Deployment | None) -> ChipView:
+    """As a question shows it, which also says when the model was given less than the file."""
+    chip = chip_view(attachment)
+    if attachment.media_type != PDF or chip.is_forgotten or _takes_pdfs(deployment):
+        return chip
+    return replace(chip, detail=f"{chip.detail}, only its text was sent")
+
+
+def _takes_pdfs(deployment: Deployment | None) -> bool:
+    if deployment is None:
+        return True
+    try:
+        return DIALECTS[deployment.provider.dialect].with_overrides(deployment.provider.capabilities or {}).pdf_input
+    except (KeyError, ValueError):  # a dialect or an override that there is not any more
+        return True
 
 
 def chip_view(attachment: Attachment) -> ChipView:

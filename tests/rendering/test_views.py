@@ -212,6 +212,26 @@ class TestChip:
         assert chip_view(attachment).detail == detail
 
     @pytest.mark.parametrize(
+        ("dialect", "capabilities", "media_type", "said"),
+        [
+            ("ofox", {}, "application/pdf", "3 pages, only its text was sent"),
+            ("ofox", {"pdf_input": True}, "application/pdf", "3 pages"),
+            ("openai", {}, "application/pdf", "3 pages"),
+            ("ofox", {}, "image/png", "3 pages"),
+        ],
+    )
+    @pytest.mark.django_db
+    def test_under_a_question_it_says_when_the_model_was_given_only_the_text(
+        self, alice: User, dialect: str, capabilities: dict[str, Any], media_type: str, said: str
+    ) -> None:
+        deployment = make_deployment("m-2", provider="Gateway", dialect=dialect)
+        type(deployment.provider).objects.update(capabilities=capabilities)
+        turn = make_turn(make_conversation(alice, deployment))
+        turn.attachments.add(make_attachment(alice, content=b"", media_type=media_type))
+        (chip,) = turn_view(loaded(turn)).attachments
+        assert chip.detail == f"0 bytes, {said}"
+
+    @pytest.mark.parametrize(
         ("size", "words"),
         [
             (0, "0 bytes"),
