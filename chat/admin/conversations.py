@@ -10,7 +10,7 @@ from asgiref.sync import async_to_sync
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.fields.files import FieldFile
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
@@ -196,12 +196,12 @@ class ConversationAdmin(ReadOnly, BaseAdmin):
     def _attachment(
         self, request: HttpRequest, conversation_id: UUID, attachment_id: UUID
     ) -> tuple[Conversation, Attachment]:
-        """A file of this conversation. One that was never sent stays between its owner and the composer."""
+        """A file of this conversation: sent, or made in it. One that was never sent stays with its owner."""
         conversation = self._conversation(request, conversation_id)
         if not request.user.has_perm("chat.view_attachment"):
             raise PermissionDenied
-        sent = Attachment.objects.filter(turns__conversation=conversation, pk=attachment_id).distinct()
-        attachment = sent.first()
+        of_it = Q(turns__conversation=conversation) | Q(made_by__turn__conversation=conversation)
+        attachment = Attachment.objects.filter(of_it, pk=attachment_id).distinct().first()
         if attachment is None:
             raise Http404("There is no such file in this conversation.")
         return conversation, attachment

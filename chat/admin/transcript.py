@@ -50,6 +50,7 @@ class ResponseView:
 
     pk: int
     html: SafeString
+    made: Sequence[ChipView]
     items: Sequence[ItemView]
     status: str
     is_problem: bool
@@ -290,10 +291,19 @@ class _Loader:
             is_forgotten=attachment.forgotten_at is not None,
         )
 
+    def _address_of(self, attachment: Attachment) -> str:
+        where = [self.conversation.pk, attachment.pk]
+        return reverse("admin:chat_conversation_file", args=where) if self.may_open_files else ""
+
+    def _picture_of(self, attachment: Attachment) -> str:
+        """A small one: what is opened at its full size leaves a trace."""
+        return reverse("admin:chat_conversation_thumbnail", args=[self.conversation.pk, attachment.pk])
+
     def _response(self, response: Response) -> ResponseView:
         return ResponseView(
             pk=response.pk,
-            html=response_html(response),
+            html=response_html(response, self._address_of, self._picture_of),
+            made=[self._chip(attachment) for attachment in response.made.all()],
             items=[item_view(item) for item in response.output or [] if isinstance(item, dict)],
             status=response.get_status_display(),
             is_problem=response.status in PROBLEMS,

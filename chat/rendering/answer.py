@@ -182,12 +182,15 @@ def wrap_response(response_pk: int, inner: str) -> str:
     return f'<div class="response" id="r{response_pk}">{inner}</div>'
 
 
-def response_html(response: HasOutput, address_of: AddressOf | None = None) -> SafeString:
+def response_html(
+    response: HasOutput, address_of: AddressOf | None = None, picture_of: AddressOf | None = None
+) -> SafeString:
     """The answer of one response, complete, as the page shows it after a reload.
 
-    `address_of` says where a made file is opened, where that is not the person's own page.
+    `address_of` and `picture_of` say where a made file opens, and where its picture is, for others than its owner; ""
+    for those that it is not for.
     """
-    files = files_of(response, address_of)
+    files = files_of(response, address_of, picture_of)
     inner = "".join(segment_html(response.pk, segment, files) for segment in segments(response.output or []))
     # Safe: blocks come from rendering.markdown, which sanitises; all else here is ours or escaped.
     return mark_safe(wrap_response(response.pk, inner))

@@ -29,6 +29,7 @@ _MARK = re.compile(
     r'<a class="made-link" data-made="([^"]*)"[^>]*>(.*?)</a>|<span class="made-image" data-made="([^"]*)">([^<]*)</span>',
     re.DOTALL,
 )
+_PICTURE = re.compile(r'<span class="made-image" data-made="([^"]*)">')
 _REFERENCE = re.compile(r'data-made="([^"]*)"')
 
 
@@ -52,8 +53,11 @@ def name_in(reference: str) -> str:
 class MadeFiles:
     """The files that a response made, by how its text refers to them."""
 
-    def __init__(self, attachments: Iterable[Attachment], address_of: AddressOf) -> None:
+    def __init__(
+        self, attachments: Iterable[Attachment], address_of: AddressOf, picture_of: AddressOf | None = None
+    ) -> None:
         self._address_of = address_of
+        self._picture_of = picture_of or address_of
         self._by_name: dict[str, Attachment] = {}
         self._by_made_as: dict[str, Attachment] = {}
         self.all = list(attachments)
@@ -67,20 +71,23 @@ class MadeFiles:
 
     def embedded_in(self, blocks: Iterable[str]) -> set[str]:
         """As what those were made that the text shows as pictures by itself."""
-        marks = (mark[3] for block in blocks for mark in _MARK.finditer(block) if mark[3])
-        found = map(self._find, marks)
+        found = map(self._find, (reference for block in blocks for reference in _PICTURE.findall(block)))
         return {attachment.made_as for attachment in found if attachment is not None}
 
     def _replaced(self, found: re.Match[str]) -> str:
         reference, inner, is_link = found[1] or found[3], found[2] or found[4] or "", found[2] is not None
+        if 'class="made-image"' in inner:  # a picture as a link, usually to itself: it opens without one
+            return _MARK.sub(self._replaced, inner)
         attachment = self._find(reference)
         if attachment is not None and attachment.status == Attachment.Status.CHECKING:
             return found[0]
         if attachment is None or not is_there(attachment):
             return f'<span class="made-gone">{inner} {GONE}</span>'
-        if not is_link and is_picture(attachment):
-            return picture_html(attachment, self._address_of(attachment), inner)
         address = escape(self._address_of(attachment))
+        if not address:
+            return inner
+        if not is_link and is_picture(attachment):
+            return picture_html(attachment, address, escape(self._picture_of(attachment)), inner)
         return f'<a class="made-link" href="{address}?download" download>{inner or escape(attachment.name)}</a>'
 
     def _find(self, reference: str) -> Attachment | None:
@@ -98,24 +105,25 @@ def is_picture(attachment: Attachment) -> bool:
     return is_there(attachment) and attachment.is_image and attachment.media_type in SHOWN_TYPES
 
 
-def picture_html(attachment: Attachment, address: str, alt: str) -> str:
-    """A picture of ours in the text, which opens by mouse and by key. `alt` is HTML already.
+def picture_html(attachment: Attachment, address: str, source: str, alt: str) -> str:
+    """A picture of ours in the text, which opens by mouse and by key. All but the attachment is HTML already.
 
     Its size keeps the text below from jumping.
     """
     size = ""
     if attachment.width and attachment.height:
         size = f' width="{attachment.width}" height="{attachment.height}"'
-    source = escape(address)
     image = f'<img class="made-image" src="{source}" alt="{alt or escape(attachment.name)}"{size} loading="lazy" data-lightbox>'
-    return f'<a class="made-open" href="{source}" target="_blank" rel="noopener">{image}</a>'
+    return f'<a class="made-open" href="{address}" target="_blank" rel="noopener">{image}</a>'
 
 
-def files_of(response: Any, address_of: AddressOf | None = None) -> MadeFiles | None:
+def files_of(
+    response: Any, address_of: AddressOf | None = None, picture_of: AddressOf | None = None
+) -> MadeFiles | None:
     """What this response made. None while it is being answered, and for what is no stored response: marks stay."""
     if not isinstance(response, Response) or response.is_live:
         return None
-    return MadeFiles(response.made.all(), address_of or person_address)
+    return MadeFiles(response.made.all(), address_of or person_address, picture_of)
 
 
 def person_address(attachment: Attachment) -> str:

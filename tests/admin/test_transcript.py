@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -19,6 +20,7 @@ from chat.admin.transcript import TURNS_PER_PAGE, error_text, reading_order, usa
 from chat.models import Attachment, Conversation, Response, ReviewEvent, Status, Turn, User
 from chat.rendering.answer import response_html
 from tests.admin.conftest import Asked, attached, output
+from tests.rows import make_attachment
 
 
 def address(conversation: Conversation, query: str = "") -> str:
@@ -338,6 +340,42 @@ def file_of(attachment: Attachment, conversation: Conversation, kind: str = "fil
 @pytest.fixture
 def pdf(conversation: Conversation, ask: Asked) -> Attachment:
     return attached(ask(conversation, "Read", "Done."), "tide tables.pdf", b"%PDF-1.7 tides", "application/pdf")
+
+
+@pytest.fixture
+def chart(conversation: Conversation, ask: Asked) -> Attachment:
+    turn = ask(conversation, "Draw", "![The tides](sandbox:/mnt/data/tides.png)")
+    response = turn.responses.get()
+    return make_attachment(
+        conversation.owner,
+        "tides.png",
+        b"picture",
+        media_type="image/png",
+        pages=None,
+        made_by=response,
+        made_as="cntr_1/cfile_1",
+    )
+
+
+def test_what_the_model_made_is_seen_by_those_who_may_open_files(
+    rita_client: Client, conversation: Conversation, chart: Attachment
+) -> None:
+    page = transcript(rita_client, conversation)
+    assert f'<img class="made-image" src="{file_of(chart, conversation, "thumbnail")}" alt="The tides"' in page
+    assert page.count(f'href="{file_of(chart, conversation)}"') == 2
+    assert content_of(rita_client.get(file_of(chart, conversation))) == b"picture"
+    assert ReviewEvent.objects.filter(action=ReviewEvent.Action.OPENED_FILE).count() == 1
+
+
+def test_what_the_model_made_is_only_named_for_others(
+    rita: User, rita_client: Client, conversation: Conversation, chart: Attachment
+) -> None:
+    rita.user_permissions.remove(Permission.objects.get(codename="view_attachment"))
+    page = transcript(rita_client, conversation)
+    assert "The tides" in page
+    assert "tides.png" in page
+    assert str(chart.pk) not in page
+    assert rita_client.get(file_of(chart, conversation)).status_code == 403
 
 
 def test_a_pdf_opens_in_the_browser_and_the_trace_names_it(

@@ -144,6 +144,15 @@ async def test_a_picture_that_the_text_shows_stands_there_and_not_below_it_again
     assert not find(page, "img", class_="made__picture")
 
 
+async def test_a_picture_that_is_a_link_to_itself_opens_without_one(upstream: Script, put: Put) -> None:
+    script = upstream(says("[![c](sandbox:/mnt/data/c.png)](sandbox:/mnt/data/c.png)", ("cfile_1", "c.png")))
+    holds(script, "containers/cntr_1/files/cfile_1/content", png())
+    page = await sync_to_async(reloaded)((await answered(put)).turn_id)
+    assert len(find(page, "img", class_="made-image")) == 1
+    assert not find(page, "a", class_="made-link")
+    assert not find(page, "img", class_="made__picture")
+
+
 async def test_a_file_that_the_text_alone_names_is_found_by_its_name(upstream: Script, put: Put) -> None:
     script = upstream(says("[data](sandbox:/mnt/data/data.csv), [again](sandbox:/mnt/data/data.csv)"))
     listed = {"object": "list", "data": [{"id": "cfile_7", "path": "/mnt/data/data.csv"}], "has_more": False}

@@ -5,10 +5,13 @@ const INLINE = {
   EM: (text) => `*${text}*`,
   S: (text) => `~~${text}~~`,
   DEL: (text) => `~~${text}~~`,
-  A: (text, link) => (text === link.href ? text : `[${text}](${link.getAttribute("href")})`),
+  A: (text, link) => (leadsOn(link) && text !== link.href ? `[${text}](${link.getAttribute("href")})` : text),
+  IMG: (_, image) => `![${image.alt}](${image.getAttribute("src")})`,
   BR: () => "\n",
   INPUT: (text, box) => (box.checked ? "[x]" : "[ ]"),
 };
+// Cited pages, pictures that open, and files that are still being fetched are no links in a text.
+const leadsOn = (link) => link.matches("[href]:not(.page-ref, .made-open)");
 // The outline of an answer begins at h3.
 const HEADING = /^H([3-6])$/;
 const BLOCK = "p, ul, ol, pre, div, blockquote, table, hr, h3, h4, h5, h6";
