@@ -16,6 +16,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from chat.conversations.accepted import accepted_from
+from chat.conversations.forget import forget_attachment
 from chat.files import intake, limits
 from chat.files.errors import Refused, StorageAway, WrongOffset, megabytes, quoted
 from chat.files.inspect import clean_name
@@ -154,7 +155,12 @@ async def _stored(
 
 
 def _discard(attachment: Attachment) -> None:
-    if not attachment.turns.exists():
+    """One that nothing shows; also its copy at a provider, which it may have from the same content under another name."""
+    if attachment.turns.exists() or attachment.made_by_id is not None:
+        return
+    if attachment.status == Attachment.Status.READY:
+        forget_attachment(attachment)
+    else:
         intake.discard(attachment)
 
 

@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from chat.models import Attachment, Deployment, Turn, User
+from chat.models import Attachment, Deployment, Forgetting, ProviderFile, Turn, User
 from chat.models.conversations import TurnAttachment
 from chat.turns import run
 from tests.conftest import signed_in
@@ -302,6 +302,13 @@ class TestRemoved:
             alice_client.post(reverse("delete", args=[conversation.pk]))
         assert alice_client.delete(reverse("file", args=[attachment.pk])).status_code == 200
         assert get(alice_client, "file", attachment)[1] == b"%PDF-1.4"
+
+    def test_its_copy_at_a_provider_goes_too(self, alice_client: Client, alice: User) -> None:
+        attachment = make_attachment(alice)
+        provider = make_deployment().provider
+        ProviderFile.objects.create(attachment=attachment, provider=provider, file_id="file-1", purpose="user_data")
+        assert alice_client.delete(reverse("file", args=[attachment.pk])).status_code == 200
+        assert Forgetting.objects.get().upstream_id == "file-1"
 
     def test_twice_is_404(self, alice_client: Client, alice: User) -> None:
         url = reverse("file", args=[make_attachment(alice).pk])
