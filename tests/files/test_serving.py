@@ -76,3 +76,27 @@ async def test_a_part_is_sent_where_one_is_asked_for(
 async def test_a_part_behind_the_end_is_told_the_size(attachment: Attachment, span: str) -> None:
     response = await serve(attachment.file, name="a.pdf", media_type="application/pdf", span=span)
     assert (response.status_code, response.headers["Content-Range"]) == (416, "bytes */100")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("media_type", "download", "disposition", "content_type"),
+    [
+        ("image/gif", False, "inline", "image/gif"),
+        ("image/png", True, "attachment", "application/octet-stream"),
+        ("application/pdf", True, "attachment", "application/octet-stream"),
+        ("image/svg+xml", False, "attachment", "application/octet-stream"),
+        ("application/xml", False, "attachment", "application/octet-stream"),
+        ("text/html", False, "attachment", "application/octet-stream"),
+        ("text/csv", False, "attachment", "application/octet-stream"),
+    ],
+)
+async def test_only_what_a_browser_shows_harmlessly_is_shown_and_anything_can_be_saved(
+    attachment: Attachment, media_type: str, download: bool, disposition: str, content_type: str
+) -> None:
+    response = await serve(attachment.file, name="a b.x", media_type=media_type, download=download)
+    assert response.headers["Content-Disposition"] == f"{disposition}; filename*=UTF-8''a%20b.x"
+    assert response.headers["Content-Type"] == content_type
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert await sent(response) == DATA
+    response.close()

@@ -20,6 +20,7 @@ from PIL import Image
 from chat.offline import arithmetic, equations, mcp_server
 from chat.offline.charts import chart, drawable
 from chat.offline.containers import IDLE_MINUTES, Containers
+from chat.offline.recipes import charted_numbers
 from chat.offline.seal import NotOurs, Seal
 from chat.offline.store import Store
 from chat.offline.wires import WireError
@@ -117,6 +118,32 @@ async def test_any_table_is_answered(ask: Ask, tmp_path: Path, name: str, conten
     for call in calls_of(response):
         if "matplotlib" not in call["code"]:
             assert call["outputs"][0]["logs"] == run_by_python(call["code"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("question", "numbers"),
+    [
+        ("Make a bar chart of 3, 5, 9", [("1", 3), ("2", 5), ("3", 9)]),
+        ("plot apples 3, pears: 5.5 and plums = -9", [("apples", 3), ("pears", 5.5), ("plums", -9)]),
+        ("Zeichne ein Diagramm von 1 und 2", [("1", 1), ("2", 2)]),
+        ("画一个图表：1、2、3", [("1", 1), ("2", 2), ("3", 3)]),
+        ("a chart of one number, 7", []),
+        ("What is 3 + 5?", []),
+    ],
+)
+def test_the_numbers_of_a_chart_stand_in_the_question(question: str, numbers: list[tuple[str, float]]) -> None:
+    assert charted_numbers(question) == numbers
+
+
+async def test_a_chart_of_numbers_is_drawn_and_its_data_lie_beside_it(engine: Engine, ask: Ask) -> None:
+    response = await interpreted(ask, "Make a bar chart of 3, 5, 9")
+    (call,) = calls_of(response)
+    compile(call["code"], "code", "exec")
+    citations = response["output"][-1]["content"][0]["annotations"]
+    assert [citation["filename"] for citation in citations] == ["chart.png", "data.csv"]
+    text = text_of(response)
+    for citation in citations:
+        assert text[citation["start_index"] : citation["end_index"]] == f"sandbox:/mnt/data/{citation['filename']}"
 
 
 async def test_a_demanded_call_says_what_lies_there(ask: Ask, tmp_path: Path) -> None:

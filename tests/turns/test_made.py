@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,8 +17,9 @@ from django.http import HttpResponse
 from django.utils import timezone
 from PIL import Image
 
+from chat import engines
 from chat.conversations import history
-from chat.conversations.ask import Asked
+from chat.conversations.ask import Asked, Question, ask
 from chat.files import intake
 from chat.models import Attachment, Deployment, Response, Status, Turn, User
 from chat.rendering.views import render_turn, turn_view
@@ -28,6 +30,7 @@ from chat.turns.hub import Tab, hub
 from tests.conftest import signed_in
 from tests.dom import Element, Page, parse
 from tests.recordings import BY_NAME
+from tests.rows import make_attachment
 from tests.turns.test_recordings import Replay
 from tests.upstream import URL, Reply, Upstream, completed, json_reply, text_events
 
@@ -188,6 +191,23 @@ async def test_what_no_one_knows_and_what_is_broken_is_kept_for_download_alone(
         reply, _ = await get(owner, f"/files/{file.pk}/")
         assert reply.headers["Content-Disposition"].startswith("attachment")
         assert reply.headers["Content-Type"] == "application/octet-stream"
+
+
+async def test_the_default_install_makes_a_chart_of_a_table(transactional_db: None, owner: User) -> None:
+    """The table goes up once, into the container, and what is made of it comes back."""
+    await sync_to_async(engines.sync_environment)({})
+    table = await sync_to_async(make_attachment)(
+        owner, "rain.csv", b"month,mm\nMay,3\nJune,5\n", media_type="text/csv", pages=None
+    )
+    asked = await sync_to_async(ask)(owner, None, Question("Chart this table", uuid.uuid4(), [table.pk]))
+    run.start(asked)
+    await run.wait_for(asked.turn.pk)
+    response = await Response.objects.aget(pk=asked.response.pk)
+    assert (response.status, response.error) == (Status.COMPLETED, None)
+    files = {file.name: file for file in await files_of(response)}
+    assert {name: file.status for name, file in files.items()} == {"summary.csv": "ready", "chart.png": "ready"}
+    assert (files["chart.png"].width, files["summary.csv"].media_type) == (960, "text/csv")
+    await engines.close()
 
 
 # Gone

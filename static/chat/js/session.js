@@ -46,7 +46,8 @@ function unreachable(event) {
 function tell(event, sentence) {
   const { elt } = event.detail;
   if (elt?.matches("[data-composer]")) showProblem(sentence);
-  else if (!elt?.closest("#errand")) showToast(sentence);
+  // Files that are being fetched are asked for again a second later.
+  else if (!elt?.closest("#errand") && !elt?.matches(".made")) showToast(sentence);
 }
 
 function sentenceFor(status) {
