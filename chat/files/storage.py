@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from django.core.files.storage import Storage, default_storage
+from django.core.files.storage import Storage
 
 from chat.models import Attachment
 
@@ -51,7 +51,7 @@ def drop_bytes(attachment: Attachment) -> None:
         if field:
             field.delete(save=False)
     if attachment.pages:
-        _drop_folder(default_storage, pages_folder(attachment))
+        _drop_folder(attachment.thumbnail.storage, pages_folder(attachment))
 
 
 def pages_folder(attachment: Attachment) -> str:

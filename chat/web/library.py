@@ -66,6 +66,7 @@ class FileItem:
 
     id: str
     name: str
+    title: str
     kind: str
     detail: str
     made_on: str
@@ -249,7 +250,10 @@ def kept_files(user: User) -> Any:
 
 
 def held_view(user: User, *, oob: bool = False) -> HeldView:
-    held = kept_files(user).aggregate(size=Sum("size", default=0), count=Count("pk"))
+    rows = Attachment.objects.visible_to(user).filter(forgotten_at=None).exclude(status=Attachment.Status.REFUSED)
+    # What is on its way has taken its room already, though it is not listed yet.
+    ready = Q(status=Attachment.Status.READY)
+    held = rows.aggregate(size=Sum("size", default=0), count=Count("pk", filter=ready))
     quota = settings.FILES_PER_PERSON_BYTES
     percent = min(100, -(-100 * held["size"] // quota))
     return HeldView(held["count"], file_size(held["size"]), file_size(quota).replace(".0 ", " "), percent, oob)
@@ -300,6 +304,7 @@ def _item(row: Attachment, places: Sequence[Place], zone: datetime.tzinfo, *, is
     return FileItem(
         id=chip.id,
         name=row.name,
+        title="" if row.title == row.name else row.title,
         kind=kind_of(row),
         detail=chip.detail,
         made_on=_day(row.created_at.astimezone(zone).date(), timezone.now().astimezone(zone).date()),

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from chat.files import paint
 from chat.files.delivery import content_part
 from chat.files.errors import Refused, StorageAway
 from chat.files.objects import ObjectStorage
+from chat.files.storage import drop_bytes
 from chat.models import Attachment, Provider, User
 from chat.responses.dialects import DIALECTS
 from tests.house.serving import Server
+from tests.rows import make_attachment
 from tests.scale.files import attach, make_pdf_of
 from tests.scale.s3 import BUCKET, KEYS, S3, s3_server
 from tests.web.test_two_processes import Person
@@ -105,6 +108,24 @@ def storage(s3: S3, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
     for field in ("file", "thumbnail"):
         monkeypatch.setattr(Attachment._meta.get_field(field), "storage", storage)
     return storage
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_painted_pages_are_kept_in_the_bucket_and_go_with_the_file(
+    s3: S3, storage: ObjectStorage, tmp_path: Path
+) -> None:
+    others = s3.stored()
+    owner = await User.objects.acreate(username="painted")
+    data = make_pdf_of(MEGABYTE, tmp_path)
+    attachment = await asyncio.to_thread(make_attachment, owner, content=data, pages=1)
+
+    first = await paint.page(attachment, 1, 800)
+    again = await paint.page(attachment, 1, 800)
+
+    assert first.name == again.name
+    assert sorted(key.partition("/")[0] for key in s3.stored() - others) == ["attachments", "pages"]
+    await asyncio.to_thread(drop_bytes, attachment)
+    assert s3.stored() == others
 
 
 class Provides:

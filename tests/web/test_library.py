@@ -131,6 +131,7 @@ class TestThePage:
         none = alice_client.get("/files/", {"q": "<b>x"}, headers={**HTMX, "HX-Target": "file-list"})
 
         assert listed(found.content) == ["scan1.pdf", "Annual Report.pdf"]
+        assert "The annual balance" in text_of(found.content)
         assert "<section" not in found.content.decode(), "the list alone"
         assert "No file is called “&lt;b&gt;x”." in none.content.decode()
 

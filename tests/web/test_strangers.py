@@ -21,6 +21,7 @@ from chat.conversations.ask import Asked, Question, ask
 from chat.models import Attachment, Deployment, Provider, User
 from chat.turns import run
 from chatsite.asgi import routes
+from tests.rows import make_attachment
 
 pytestmark = pytest.mark.django_db
 
@@ -37,13 +38,14 @@ PUBLIC = {
 }
 """Addresses that hold nothing of anybody's."""
 
-OWN = {"home", "conversations", "ask", "files", "file_choices", "file_chips", "remote_image"}
+OWN = {"home", "conversations", "ask", "ask_with_file", "files", "file_choices", "file_chips", "remote_image"}
 """Addresses without an id: each person gets their own."""
 
 ALLOWED = {
     "conversation": ["get"],
     "turns": ["get"],
     "ask_in": ["post"],
+    "ask_in_with_file": ["post"],
     "stop": ["post"],
     "rename": ["get", "post"],
     "item": ["get"],
@@ -55,6 +57,8 @@ ALLOWED = {
     "file": ["get", "delete"],
     "file_slice": ["put"],
     "file_thumbnail": ["get"],
+    "file_table": ["get"],
+    "made": ["get"],
     "file_preview": ["get"],
     "file_page": ["get"],
     "file_delete": ["get", "post"],
@@ -68,13 +72,16 @@ class Belongings:
 
     asked: Asked
     attachment: Attachment
+    table: Attachment
 
     def address(self, pattern: URLPattern) -> str:
         name = pattern.name or ""
         pk: object = self.asked.conversation.pk
-        if name.startswith("file"):
+        if name == "file_table":
+            pk = self.table.pk
+        elif name.startswith("file"):
             pk = self.attachment.pk
-        elif name in ("retry", "go_on"):
+        elif name in ("retry", "go_on", "made"):
             pk = self.asked.turn.pk
         route = str(pattern.pattern).replace("<int:after>", str(self.asked.response.pk)).replace("<int:number>", "1")
         return "/" + route.replace("<uuid:pk>", str(pk)).replace("<int:pk>", str(pk))
@@ -99,7 +106,8 @@ def belongings(alice: User) -> Belongings:
     attachment.file.save("a", ContentFile(b"%PDF"), save=False)
     attachment.thumbnail.save("t", ContentFile(b"RIFF"), save=False)
     attachment.save()
-    return Belongings(ask(alice, None, Question("Secret question", uuid.uuid4(), [attachment.pk])), attachment)
+    table = make_attachment(alice, "a.csv", b"Secret,1", media_type="text/csv", pages=None)
+    return Belongings(ask(alice, None, Question("Secret question", uuid.uuid4(), [attachment.pk])), attachment, table)
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +145,8 @@ def test_a_stranger_cannot_tell_what_exists(
 ) -> None:
     theirs = belongings.address(pattern)
     nobodys = theirs.replace(str(belongings.asked.conversation.pk), str(uuid.uuid4()))
-    nobodys = nobodys.replace(str(belongings.attachment.pk), str(uuid.uuid4()))
+    for file in (belongings.attachment, belongings.table):
+        nobodys = nobodys.replace(str(file.pk), str(uuid.uuid4()))
     nobodys = nobodys.replace(f"/turns/{belongings.asked.turn.pk}/", "/turns/999999/")
     for method in ALLOWED[pattern.name or ""]:
         answers = [getattr(charlie_client, method)(address) for address in (theirs, nobodys)]
