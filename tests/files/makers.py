@@ -158,7 +158,7 @@ def exif_of_a_camera(*, orientation: int, place: bool = False) -> Image.Exif:
 def png_header(width: int, height: int) -> bytes:
     """A PNG that promises `width` x `height` pixels and holds next to none."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"\0" * 64)) + _chunk(b"IEND", b"")
+    return PNG_SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
 
 
 def opened(data: bytes) -> Image.Image:
@@ -167,5 +167,5 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
