@@ -24,7 +24,7 @@ from django.utils import timezone
 from chat.files import images, limits, pdf
 from chat.files.errors import Refused, StorageAway, megabytes, quoted
 from chat.files.storage import on_disk
-from chat.models import Attachment, Provider, ProviderFile
+from chat.models import Attachment, Forgetting, Provider, ProviderFile
 from chat.responses.content import DataURL
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ DIGESTING = ("uploaded", "pending", "running")
 
 # 50 MB is what OpenAI and Azure take in one request, and base64 makes four bytes of three.
 REQUEST_FILES_BYTES = 36 * 1024 * 1024
+
+# After so long no request that names a replaced copy is on its way.
+IN_USE_AT_MOST = timedelta(hours=1)
 
 # One lock per content and provider, for as long as somebody holds it. The loop is part of the key, since
 # an asyncio lock belongs to one.
@@ -259,8 +262,20 @@ async def _remember(attachment: Attachment, provider: Provider, purpose: str, co
         "expires_at": datetime.fromtimestamp(expires, UTC) if isinstance(expires, int | float) else None,
         "created_at": timezone.now(),
     }
-    await ProviderFile.objects.aupdate_or_create(
-        attachment=attachment, provider=provider, purpose=purpose, defaults=values
+    place: dict[str, Any] = {"attachment": attachment, "provider": provider, "purpose": purpose}
+    replaced = await ProviderFile.objects.filter(**place).exclude(file_id=copy["id"]).afirst()
+    await ProviderFile.objects.aupdate_or_create(**place, defaults=values)
+    if replaced is not None:
+        await _give_up(replaced)
+
+
+async def _give_up(copy: ProviderFile) -> None:
+    """Note that nobody names this copy any more. Not for now: another process may have made it, for a question on its way."""
+    await Forgetting.objects.aget_or_create(
+        provider_id=copy.provider_id,
+        kind=Forgetting.Kind.FILE,
+        upstream_id=copy.file_id,
+        defaults={"next_try_at": timezone.now() + IN_USE_AT_MOST},
     )
 
 

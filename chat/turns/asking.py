@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 _REASONING_REFUSED = re.compile(
     r"encrypted.content|\brs_\w|reasoning' item|type 'reasoning'|required following item", re.I
 )
+_FILE_LOST = re.compile(r"\bfiles?\b.{0,120}\b(not found|expired|deleted|does not exist|no longer)|no such file", re.I)
 _BACKGROUND_REFUSED = re.compile(r"\bbackground\b", re.I)
 _ENCRYPTION_REFUSED = re.compile(r"encrypted content is not supported|reasoning\.encrypted_content", re.I)
 
@@ -92,6 +93,8 @@ async def _mended(job: Job, plan: history.Plan, error: Refused) -> history.Plan 
         job.echoes_reasoning = False
         return await _planned(job)
     lost = [pk for pk, file_id in _file_ids(job).items() if file_id in str(error)]
+    if not lost and plan.previous_response_id and _FILE_LOST.search(str(error)):
+        return await _planned(job, chain=False)  # a file of an earlier question: its copy expired, or was deleted there
     if job.files_renewed or not lost:
         return None
     job.files_renewed = True

@@ -19,7 +19,7 @@ from django.utils import timezone
 from chat.files import delivery, limits
 from chat.files.delivery import vanished
 from chat.files.errors import Refused
-from chat.models import Attachment, Provider, ProviderFile, User
+from chat.models import Attachment, Forgetting, Provider, ProviderFile, User
 from chat.responses.content import DataURL, json_body
 from chat.responses.dialects import DIALECTS, Dialect
 from chat.responses.errors import ResponsesError
@@ -364,6 +364,9 @@ async def test_a_copy_that_expires_soon_is_replaced(attachment: Attachment, by_i
     assert part["file_id"] == "assistant-2"
     copy = await ProviderFile.objects.aget()
     assert (copy.file_id, copy.expires_at) == ("assistant-2", None)
+    given_up = await Forgetting.objects.aget()
+    assert given_up.upstream_id == "assistant-1"
+    assert given_up.next_try_at > timezone.now(), "a question that names it may be on its way"
 
 
 async def test_a_copy_that_lasts_is_used(attachment: Attachment, by_id: Provider) -> None:

@@ -359,7 +359,7 @@ async def test_a_tab_sees_the_answer_grow_and_end(upstream: Script, put: Put) ->
     await frames()
     tab.cancel()
     response = await Response.objects.aget(pk=pk)
-    assert page.part(f"r{pk}") == Page(response_html(response)).part(f"r{pk}")
+    assert page.part(f"r{pk}") == Page(await sync_to_async(response_html)(response)).part(f"r{pk}")
     assert 'data-status="completed"' in page.part(f"t{turn}-foot")
     assert not page.missed
     assert (await Turn.objects.aget(pk=turn)).status == Status.COMPLETED
@@ -388,6 +388,28 @@ async def test_a_file_that_the_provider_lost_is_uploaded_again_once(
     ids = [request["input"][-1]["content"][0]["file_id"] for request in script.requests]
     assert ids == ["file-1", "file-1", "file-2"]
     assert second.input[-1]["content"][0] == {"type": "attachment", "id": str(attachment.pk)}
+
+
+async def test_a_file_of_an_earlier_question_that_is_lost_goes_up_again_with_the_whole_history(
+    upstream: Script, put: Put, owner: User, deployment: Deployment
+) -> None:
+    lost = {"error": {"message": "No such File object: file-1", "param": "input", "code": "not_found"}}
+    script = upstream(
+        Reply(events=text_events(["One."])),
+        Reply(status=404, body=lost),
+        Reply(status=404, body=lost),
+        Reply(events=text_events(["Two."])),
+    )
+    copies = [{"id": f"file-{number}", "object": "file", "status": "processed"} for number in (2, 1)]
+    script.by_path["/v1/files"] = lambda request: json_reply(copies.pop())
+    attachment = await sync_to_async(pdf_of)(owner, deployment)
+    first = await answer(await sync_to_async(ask)(owner, None, Question("Read", uuid.uuid4(), [attachment.pk])))
+    second = await answer(await stored(put, "And then?", first.turn.conversation))
+    assert (second.status, second.text) == (Status.COMPLETED, "Two.")
+    previous = [request.get("previous_response_id") for request in script.requests]
+    assert previous == [None, "resp_1", None, None]
+    sent = [request["input"][0]["content"][0].get("file_id") for request in script.requests]
+    assert sent == ["file-1", None, "file-1", "file-2"]
 
 
 def pdf_of(owner: User, deployment: Deployment) -> Attachment:
