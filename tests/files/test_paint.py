@@ -17,7 +17,7 @@ from chat.files.errors import Refused
 from chat.files.painter import Painter
 from chat.files.storage import drop_bytes, pages_folder
 from chat.models import Attachment, User
-from tests.files.makers import make_pdf, opened
+from tests.files.makers import make_pdf, make_pdf_bomb, opened
 from tests.rows import make_attachment
 
 
@@ -107,6 +107,14 @@ class TestPainter:
 
         with pytest.raises(Refused, match="Page 1 of This PDF is too much to be painted"):
             painter.paint(make_pdf(tmp_path / "a.pdf", ["one"]), 1, 800)
+
+        assert painter._process is None
+
+    def test_that_needs_gigabytes_ends_and_the_page_is_refused(self, painter: Painter, tmp_path: Path) -> None:
+        bomb = make_pdf_bomb(tmp_path / "bomb.pdf", unpacked_megabytes=900)
+
+        with pytest.raises(Refused, match="Page 1 of “bomb” is too much to be painted"):
+            painter.paint(bomb, 1, 800, called="“bomb”")
 
         assert painter._process is None
 
