@@ -22,7 +22,7 @@ scale: .venv/scale.installed  ## install what speaks to PostgreSQL, Redis and S3
 
 test: .venv/all.installed  ## run all tests, browser journeys included (ARGS="..." for pytest)
 	@.ci/apt chromium redis-server postgresql nginx openssl
-	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=worksteal --durations=10 $(if $(CI),-p no:cacheprovider) $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadfile --durations=10 $(if $(CI),-p no:cacheprovider) $(ARGS)
 
 bench: .venv/all.installed  ## measure what is promised; prints a table, writes bench.json
 	@.ci/apt redis-server postgresql

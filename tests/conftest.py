@@ -5,6 +5,8 @@ Alice owns things, Bob is a second person, Charlie a stranger, Rita a reviewer w
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import os
 import shutil
 import signal
@@ -19,13 +21,10 @@ from django.test import Client
 from chat.models import User
 from tests import hypothesis_profiles as hypothesis_profiles  # registers and loads them
 from tests.house import emptying
-from tests.house.alone import (  # noqa: F401
-    pytest_collection_modifyitems,
-    pytest_configure_node,
-    pytest_runtest_protocol,
-)
+from tests.house.alone import pytest_configure_node, pytest_runtest_protocol  # noqa: F401
 from tests.house.browsing import Browser, Browsers, chromium_path
 from tests.house.needs import missing
+from tests.house.order import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401
 from tests.house.postgresql import PostgreSQL, postgresql_server
 from tests.house.redis import Redis, redis_server
 from tests.house.serving import Server
@@ -41,6 +40,12 @@ if connection.vendor == "postgresql":
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: a third of the time of a test is waiting, for a browser or a server."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: looking through it for garbage again and again takes a sixth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 PASSWORD = "correct horse battery staple"
@@ -106,19 +111,27 @@ def admin_client(admin_user: User) -> Client:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, prepared_data: Path) -> Iterator[Server]:
     """The product as a process, one per module."""
-    server = Server(tmp_path_factory.mktemp("server"))
+    server = Server(Path(shutil.copytree(prepared_data, tmp_path_factory.mktemp("server") / "data")))
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of a server that was started once: its database and static files are there."""
-    server = Server(tmp_path_factory.mktemp("prepared") / "data")
-    server.stop()
-    return server.data_dir
+def prepared_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a server that was started once, for all workers: its database and static files are there."""
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent  # theirs are side by side
+    data = folder / "prepared"
+    with (folder / "prepared.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not data.exists():
+            server = Server(folder / "preparing")
+            server.stop()
+            server.data_dir.rename(data)
+    return data
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Tests that measure time run while no other does: those marked `quiet` have the machine to themselves.
 
 Workers share a lock, each test beside the others and a quiet one alone. A test that waits for the lock holds the gate
-before it, so that the others cannot keep a quiet test out for ever. The quiet ones come last: anywhere else each of
-them would have all workers wait for the longest test that runs.
+before it, so that the others cannot keep a quiet test out for ever.
 """
 
 from __future__ import annotations
@@ -27,11 +26,6 @@ def pytest_configure_node(node: Any) -> None:
         node.config.stash[FOLDER] = folder = tempfile.mkdtemp(prefix="responses-chat-locks-")
         node.config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     node.workerinput["locks"] = node.config.stash[FOLDER]
-
-
-@pytest.hookimpl(trylast=True)  # after the order was made random: within each half it stays so
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=is_quiet)
 
 
 def is_quiet(item: pytest.Item) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from tests.offline.papers import darwin_pdf
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, prepared_data: Path) -> Iterator[Server]:
     """The product with its embedded engine, shared: each journey has conversations of its own."""
-    server = Server(tmp_path_factory.mktemp("server"), FILE_MAX_MB="1")
+    data = Path(shutil.copytree(prepared_data, tmp_path_factory.mktemp("server") / "data"))
+    server = Server(data, FILE_MAX_MB="1")
     yield server
     server.stop()
 
