@@ -138,7 +138,7 @@ def deletes_it_for_good(tab: Tab, asked_in: str) -> None:
     expect(files).to_have_count(1)
     expect(files).to_contain_text("10 pages")
     expect(files.locator(".file__places a")).to_have_count(2)
-    files.get_by_role("button", name="Delete cited.pdf").click()
+    files.get_by_role("link", name="Delete cited.pdf").click()
     asks = page.get_by_role("dialog", name="Delete “cited.pdf”?")
     expect(asks).to_contain_text("used in 2 conversations")
     expect(asks.get_by_role("button", name="Cancel")).to_be_focused()

@@ -104,7 +104,7 @@ class TestThePage:
 
         words = text_of(page.content)
         assert "In Talk 0, Talk 1 and 2 more Talk 2, Talk 3" in words
-        assert "Made by the model in Talk" in words
+        assert "chart.png PNG image made by the model, 8 bytes, 3 pages, Today In Talk" in words
         assert "In no conversation" in words
         assert "Gone" not in words
         assert f'href="{reverse("conversation", args=[places[3].pk])}"' in page.content.decode()

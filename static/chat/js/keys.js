@@ -9,7 +9,7 @@ document.addEventListener("keydown", (event) => {
     document.querySelector(".sidebar__new")?.click();
   } else if (event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey && !isTyping(event.target)) {
     event.preventDefault();
-    byId("question")?.focus();
+    (byId("question") ?? byId("files-search"))?.focus();
   } else if (event.key === "Escape" && event.target.id === "question") {
     stopAnswer();
   }
