@@ -35,7 +35,7 @@ from chat.files import made as keeping
 from chat.files.errors import StorageAway, quoted
 from chat.files.inspect import clean_name
 from chat.files.storage import drop_bytes
-from chat.models import Attachment
+from chat.models import Attachment, Response
 from chat.models.files import MADE_NAME_LENGTH
 from chat.rendering.answer import HasOutput, marked_blocks, parts_of, picture_name
 from chat.rendering.made import MADE, name_in, references_in
@@ -215,6 +215,14 @@ async def note(job: Job) -> None:
         logger.exception("response %s: what it made could not be noted", job.response.pk)
 
 
+def note_closed(response: Response) -> None:
+    """As `note`, for a run whose process died: `run` fetches it at its next look."""
+    output = response.output or []
+    if "made:" in (told := str(output)) or "container_file_citation" in told or "sandbox:" in told:
+        then = timezone.now() - timedelta(seconds=STALE_SECONDS)
+        _note(response.pk, response.turn.conversation.owner_id, output, then)
+
+
 def _may_have_made(job: Job) -> bool:
     """Nearly every answer has not, and costs nothing here."""
     if any(item.type in ("image_generation_call", "code_interpreter_call") for item in job.draft.items):
@@ -231,7 +239,9 @@ class _Ended:
     output: list[dict[str, Any]]
 
 
-def _note(response_pk: int, owner_id: Any, output: list[dict[str, Any]]) -> list[Attachment]:
+def _note(
+    response_pk: int, owner_id: Any, output: list[dict[str, Any]], begun_at: datetime | None = None
+) -> list[Attachment]:
     rows = [
         Attachment(
             owner_id=owner_id,
@@ -240,6 +250,7 @@ def _note(response_pk: int, owner_id: Any, output: list[dict[str, Any]]) -> list
             status=Status.CHECKING,
             made_by_id=response_pk,
             made_as=file.made_as,
+            created_at=begun_at or timezone.now(),
         )
         for file in wanted(_Ended(response_pk, output))
     ]

@@ -26,6 +26,7 @@ from chat.models.conversations import LIVE
 from chat.rendering.answer import segments
 from chat.rendering.live import StoredResponse
 from chat.rendering.views import stored_responses
+from chat.turns import made
 from chat.turns.db import in_db
 from chat.turns.writer import HEARTBEAT_SECONDS, PROCESS
 
@@ -136,5 +137,6 @@ def close(response: Response, status: Status) -> bool:
         ).update(status=status, finished_at=now, owner=PROCESS, text=text)
         if closed:
             Turn.objects.filter(pk=response.turn_id).update(status=status)
+            made.note_closed(response)
             logger.warning("response %s: closed as %s, its process is gone", response.pk, status)
     return bool(closed)

@@ -25,7 +25,7 @@ from chat.models import Attachment, Deployment, Response, Status, Turn, User
 from chat.rendering.views import render_turn, turn_view
 from chat.responses.dialects import DIALECTS, normalise_base_url
 from chat.responses.events import Terminal, parse_event
-from chat.turns import made, run
+from chat.turns import made, run, sweep
 from chat.turns.hub import Tab, hub
 from tests.conftest import signed_in
 from tests.dom import Element, Page, parse
@@ -268,6 +268,22 @@ async def test_what_another_process_left_is_fetched(upstream: Script, put: Put) 
     await file.arefresh_from_db()
     assert file.status == Attachment.Status.READY
     assert await made.collect_left() == 0
+
+
+async def test_what_an_answer_had_made_when_its_process_died_is_fetched(upstream: Script, put: Put) -> None:
+    script = upstream()
+    asked = await sync_to_async(put)()
+    part = {"type": "output_text", "text": "[plot](sandbox:/mnt/data/plot.png) shows", "annotations": []}
+    call = {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1", "status": "completed"}
+    output = [call, {"type": "message", "role": "assistant", "content": [part]}]
+    asked.response.output = output
+    await asked.response.asave()
+    assert await sync_to_async(sweep.close)(asked.response, Status.INTERRUPTED)
+    listed = {"object": "list", "data": [{"id": "cfile_7", "path": "/mnt/data/plot.png"}], "has_more": False}
+    holds(script, "containers/cntr_1/files", listed)
+    holds(script, "containers/cntr_1/files/cfile_7/content", png())
+    assert await made.collect_left() == 1
+    assert [file.status for file in await files_of(asked.response)] == [Attachment.Status.READY]
 
 
 async def test_what_is_being_fetched_by_another_process_is_left_to_it(upstream: Script, put: Put) -> None:
