@@ -10,7 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, WebError, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, WebError, expect, sync_playwright
+
+# How long a page may take for what a test waits for, in milliseconds: longer than live.js ever pauses, where browsers
+# and servers share two cores with other tests. What comes sooner is not waited for; a promise of time is measured.
+PATIENCE = 30_000
+expect.set_options(timeout=PATIENCE)
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -85,7 +90,7 @@ class Browser:
     def context(self, *, width: int = 1280, height: int = 800, **options: Any) -> BrowserContext:
         """A person's browser; `options` are those of Playwright's new_context."""
         context = self.chromium.new_context(viewport={"width": width, "height": height}, **options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         context.add_init_script(REPORT_VIOLATIONS)
         context.on("console", self._hear)
         context.on("weberror", self._hear_exception)

@@ -22,7 +22,6 @@ LOST = "Connection lost. Trying again…"
 BACK = "Back. Nothing was lost."
 # What a browser and htmx say of a server that cannot be reached.
 AWAY = r"WebSocket connection|\[object \w+\]|ERR_|Failed to load resource"
-LONGEST_PAUSE = 20_000  # of live.js, and some
 CUTS = 50
 ENOUGH = 4_800
 LENGTH = "[...document.querySelectorAll('.answer')].at(-1).textContent.length"
@@ -72,7 +71,7 @@ def test_a_connection_that_falls_silent_is_noticed_and_made_anew(wired: Tab, wir
     silent = time.monotonic()
     before = wire.connections
     at_least = wired.page.evaluate(LENGTH) + 400  # more than was on its way
-    wired.page.wait_for_function(HAS_ARRIVED, arg=at_least, timeout=25_000)
+    wired.page.wait_for_function(HAS_ARRIVED, arg=at_least)
     assert time.monotonic() - silent < 20
     assert wire.connections > before
     assert PROSE[4_900:5_400] in wired.finished()
@@ -94,7 +93,7 @@ def test_an_answer_goes_on_behind_a_restarted_server_and_says_where_it_was_cut(
     expect(tab.page.get_by_role("button", name="Try now")).to_be_visible()
     assert tab.text().startswith(seen)
     server.start()
-    expect(tab.page.locator("#connection")).to_contain_text(BACK, timeout=20_000)
+    expect(tab.page.locator("#connection")).to_contain_text(BACK)
     expect(tab.page.locator("#connection")).to_be_hidden()
     kept = tab.finished("interrupted")
     assert kept.startswith(seen)
@@ -220,5 +219,5 @@ def test_a_title_that_changed_meanwhile_comes_with_the_connection(wired: Tab, wi
     expect(other.title).to_have_text("High water")
     wire.accept()
     # The page pauses longer after each attempt in vain; how many there were depends on how long the renaming took.
-    expect(wired.title).to_have_text("High water", timeout=LONGEST_PAUSE)
+    expect(wired.title).to_have_text("High water")
     expect(wired.in_list(wired.conversation_id).get_by_role("link")).to_have_text("High water")

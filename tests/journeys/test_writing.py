@@ -108,7 +108,7 @@ def test_what_is_asked_elsewhere_while_the_connection_is_lost_comes_with_it(
     first.ask("repeat after me: flood")
     expect(second.turns).to_have_count(1)
     away = False
-    expect(second.turns).to_have_count(2, timeout=20_000)
+    expect(second.turns).to_have_count(2)
     second.finished()
     expect(second.answer).to_contain_text("flood")
     # Both ways lead to the same page, and what is asked here now comes once.
@@ -128,14 +128,14 @@ def test_what_was_shown_outlives_a_killed_server_and_the_turn_ends_as_interrupte
     seen = tab.wait_for_text(300)
     tab.wait_for_text(len(seen) + 450)
     browser.tolerate(r"WebSocket connection|\[object Event\]|ERR_CONNECTION")
-    killed = time.monotonic()
     server.kill()
     expect(tab.page.locator("#connection")).to_be_visible()
     server.start()
+    started = time.monotonic()
     # The page finds the server again by itself, and is told how the turn ended.
-    expect(tab.page.locator("#connection")).to_be_hidden(timeout=20_000)
+    expect(tab.page.locator("#connection")).to_be_hidden()
     kept = tab.finished("interrupted")
-    assert time.monotonic() - killed < 30
+    assert time.monotonic() - started < 30
     assert kept.startswith(seen)
     assert PROSE[5000:5500] not in kept
     expect(tab.last.locator(".problem")).to_contain_text(re.compile("interrupted", re.IGNORECASE))
