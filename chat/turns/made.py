@@ -13,7 +13,6 @@ STALE_SECONDS.
 from __future__ import annotations
 
 import asyncio
-import base64
 import binascii
 import dataclasses
 import logging
@@ -21,6 +20,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -63,6 +63,9 @@ UNNAMED = "sandbox:"
 
 Status = Attachment.Status
 
+DECODED_AT_ONCE = 256 * 1024  # characters, a multiple of four
+_writers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pictures")
+
 
 # While it streams
 
@@ -73,11 +76,13 @@ class Pictures:
     def __init__(self) -> None:
         self._folder: Path | None = None
         self._end: Callable[[], object] = lambda: None
-        self._paths: dict[str, Path] = {}
-        self._previews: dict[str, Path] = {}
+        self._written: dict[str, Future[Path | None]] = {}
+        self._previews: dict[str, Future[Path | None]] = {}
+        self._lengths: dict[str, int] = {}
+        self._count = 0
 
     def taken_out(self, event: Event) -> Event:
-        """The event with a name in the place of each picture's bytes. Blocks for as long as a few MB take to write."""
+        """The event with a name in the place of each picture's bytes. They are written by another thread."""
         match event:
             case ItemEvent(item=Mapping() as item) if _is_picture(item):
                 lighter = self._lighter(item)
@@ -91,7 +96,9 @@ class Pictures:
         return event
 
     def path_of(self, name: str) -> Path | None:
-        return self._paths.get(name)
+        """None for a picture that did not come here, or cannot be read. Waits until it is written."""
+        written = self._written.get(name)
+        return written.result() if written is not None else None
 
     def close(self) -> None:
         """Delete the files. Whoever is let go of without it has it done then."""
@@ -102,39 +109,44 @@ class Pictures:
         if isinstance(result, str) and result.startswith(MADE):
             return dict(item)  # as it was stored
         if isinstance(result, str) and result:
-            name = picture_name(dict(item)) if item.get("id") else f"picture-{len(self._paths) + 1}"
-            self._write(name, result, self._paths)
+            name = picture_name(dict(item)) if item.get("id") else f"picture-{len(self._written) + 1}"
+            if self._lengths.get(name) != len(result):  # it comes twice: when it is done, and in the last word
+                self._write(name, result, self._written)
+                self._lengths[name] = len(result)
             return {**item, "result": f"{MADE}{name}"}
         name = picture_name(dict(item))
-        if name in self._paths:  # the last word leaves out what came before
+        if name in self._written:  # the last word leaves out what came before
             return {**item, "result": f"{MADE}{name}"}
         if item.get("status") == "completed" and name in self._previews:
-            self._paths[name] = self._previews[name]  # some send the last preview and nothing behind it
+            self._written[name] = self._previews[name]  # some send the last preview and nothing behind it
             return {**item, "result": f"{MADE}{name}"}
         return dict(item)
 
-    def _write(self, name: str, encoded: str, paths: dict[str, Path]) -> None:
-        if len(paths) >= MOST_FILES and name not in paths:
-            return
-        data = decoded(encoded)
-        if data is None:
+    def _write(self, name: str, encoded: str, written: dict[str, Future[Path | None]]) -> None:
+        if len(written) >= MOST_FILES and name not in written:
             return
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="pictures-"))
             self._end = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        path = paths.get(name) or self._folder / f"{len(self._paths)}-{len(self._previews)}"
-        path.write_bytes(data)
-        paths[name] = path
+        self._count += 1
+        written[name] = _writers.submit(write_decoded, encoded, self._folder / str(self._count))
 
 
-def decoded(encoded: str) -> bytes | None:
-    """The bytes of a picture; None for what is no base64, or is larger than any file here."""
+def write_decoded(encoded: str, path: Path) -> Path | None:
+    """Write the bytes of a picture; None for what is no base64, or is larger than any file here. Blocks.
+
+    Piece by piece: the decoder lets no other thread run meanwhile.
+    """
     if len(encoded) > settings.FILE_MAX_BYTES * 4 // 3 + 4:
         return None
+    encoded = encoded.partition("base64,")[2] or encoded
     try:
-        return base64.b64decode(encoded.partition("base64,")[2] or encoded, validate=True)
+        with path.open("wb") as file:
+            for at in range(0, len(encoded), DECODED_AT_ONCE):
+                file.write(binascii.a2b_base64(encoded[at : at + DECODED_AT_ONCE], strict_mode=True))
     except (binascii.Error, ValueError):
         return None
+    return path
 
 
 def _is_picture(item: Mapping[str, Any]) -> bool:
@@ -337,7 +349,7 @@ class _Fetching:
         return path
 
     async def _picture(self, row: Attachment, path: Path) -> Path:
-        here = self._pictures.path_of(row.made_as)
+        here = await asyncio.to_thread(self._pictures.path_of, row.made_as)
         if here is not None:
             return here
         # The process that it came to has died: who made it may still have it.
@@ -347,10 +359,11 @@ class _Fetching:
         if self._response is None:
             self._response = asyncio.ensure_future(self._client.retrieve(row.made_by.response_id))
         for item in _items(await self._response):
-            data = decoded(str(item.get("result") or "")) if item.get("id") == row.made_as else None
-            if data:
-                await asyncio.to_thread(path.write_bytes, data)
-                return path
+            result = item.get("result") if item.get("id") == row.made_as else None
+            if isinstance(result, str) and result:
+                written = await asyncio.to_thread(write_decoded, result, path)
+                if written is not None:
+                    return written
         raise LookupError(f"{row.made_as} is in no response")
 
     async def _id_of(self, container: str, name: str) -> str:
