@@ -2,9 +2,10 @@
 // answers, and from the page numbers that an answer cites.
 
 import { isPlainClick, openFrom } from "./dialogs.js";
-import { on, onChange } from "./page.js";
+import { on, onChange, showToast } from "./page.js";
 
 const WIDTHS = [800, 1600];
+const SCROLLS = ["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"];
 
 on("click", "[data-preview]", (event, link) => {
   if (!isPlainClick(event)) return;
@@ -23,7 +24,8 @@ on("click", "a.page-ref[data-page]", (event, link) => {
   event.preventDefault();
   const page = Number(link.dataset.page);
   const source = sourceOf(link, page);
-  if (source) show(source.dataset.preview, page);
+  if (source?.dataset.preview) show(source.dataset.preview, page);
+  else if (source) showToast(`“${source.querySelector(".chip__name").textContent}” was deleted.`);
 });
 
 // Without a PDF a page number is text. Looked at only when turns came or went: frames arrive many times a second.
@@ -33,17 +35,14 @@ onChange(() => {
   const now = turns ? `${turns.id} ${turns.childElementCount}` : "";
   if (now === known) return;
   known = now;
-  document.body.toggleAttribute("data-has-pdf", Boolean(turns?.querySelector("[data-pages]")));
+  document.body.toggleAttribute("data-has-pdf", Boolean(turns?.querySelector("[data-preview][data-pages]")));
 });
 
-/** The newest PDF that has such a page: of those before the answer, or else of all. */
+/** The newest PDF before the answer that has such a page; one that was deleted counts, so that no other stands for it. */
 function sourceOf(link, page) {
+  const isBefore = (chip) => chip.compareDocumentPosition(link) & Node.DOCUMENT_POSITION_FOLLOWING;
   const all = [...document.querySelectorAll("[data-turns] [data-pages]")];
-  const candidates = all.filter((chip) => Number(chip.dataset.pages) >= page);
-  const before = candidates.filter(
-    (chip) => chip.compareDocumentPosition(link) & Node.DOCUMENT_POSITION_FOLLOWING,
-  );
-  return before.at(-1) ?? candidates.at(-1);
+  return all.findLast((chip) => Number(chip.dataset.pages) >= page && isBefore(chip));
 }
 
 async function show(url, page = 1) {
@@ -141,7 +140,10 @@ class Pages {
     if (step && event.target !== this.number && !event.altKey && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
       this.go(this.at + step);
-    } else if (event.target === this.list) this.aim = 0; // the other keys scroll
+    } else if (event.target !== this.number && SCROLLS.includes(event.key)) {
+      this.aim = 0;
+      this.list.focus({ preventScroll: true });
+    }
   }
 }
 
