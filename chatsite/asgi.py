@@ -14,6 +14,7 @@ from chat.turns import lifecycle
 from chat.web.origin import OwnPagesOnly
 from chat.web.routing import websocket_urlpatterns
 from chat.web.signed_in import SignedIn
+from chatsite.thread import a_thread
 
 
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:
@@ -45,4 +46,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     """Route; daphne announces no beginning, so the first request is one."""
     if scope["type"] != "lifespan":
         lifecycle.begin()
-    await routes(scope, receive, send)
+    if scope["type"] != "http":
+        await routes(scope, receive, send)
+        return
+    async with a_thread():
+        await routes(scope, receive, send)

@@ -36,7 +36,8 @@ def database(url: str, *, pool_size: int) -> dict[str, Any]:
     """The database that `url` names."""
     config = _parsed(url)
     if config.get("ENGINE") == SQLITE:
-        return {**config, "OPTIONS": SQLITE_OPTIONS}
+        # Kept by each thread: opening the file and saying all that takes as long as five queries.
+        return {**config, "OPTIONS": SQLITE_OPTIONS, "CONN_MAX_AGE": None}
     if config.get("ENGINE") != POSTGRESQL:
         raise ImproperlyConfigured(
             f"DATABASE_URL names a database that this chat does not use. {HOW_TO_NAME_A_DATABASE}"

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from chat import engines
 from chat.files import estimate
-from chat.models import Attachment, Conversation, Deployment, Response, Turn, User
+from chat.models import Attachment, Conversation, Deployment, Response, Status, Turn, User
 from chat.models.conversations import LIVE, TurnAttachment
 from chat.models.writing import writing
 from chat.rendering.escape import tidy
@@ -58,12 +58,21 @@ class Asked:
     is_repeat: bool = False
     earlier: Sequence[StoredResponse] = ()
     attachments: Sequence[Attachment] | None = None
+    offered: Sequence[Deployment] | None = None  # to the person, as they were read on the way
 
 
-def ask(owner: User, conversation: Conversation | None, question: Question, *, is_full: bool = False) -> Asked:
+def ask(
+    owner: User,
+    conversation: Conversation | None,
+    question: Question,
+    *,
+    is_full: bool = False,
+    process: uuid.UUID | None = None,
+) -> Asked:
     """Store a question in `conversation`, or in a new one. Raises Refused.
 
-    `is_full`: the process that would run it carries as many as it may.
+    `is_full`: the process that would run it carries as many as it may. `process`: the one that begins to run it at
+    once, and has the lease from the start.
     """
     question = replace(question, text=tidy(question.text).strip())
     attachments = _check(owner, question)
@@ -76,12 +85,14 @@ def ask(owner: User, conversation: Conversation | None, question: Question, *, i
             if repeat is not None:
                 return repeat
             refuse_while_busy(owner, conversation, is_full=is_full)
-            deployment = _deployment(owner, conversation, question)
+            offered = list(Deployment.objects.offered_to(owner))
+            deployment = _deployment(offered, conversation, question)
             if question.deployment_id is not None:
                 conversation.deployment = deployment
             _refuse_what_does_not_fit(attachments, deployment)
-            turn = _store(conversation, conversation.head_id, question, deployment, attachments)
-            return Asked(conversation, turn, _first_response(turn), attachments=attachments)
+            turn = _store(conversation, conversation.head_id, question, deployment, attachments, process)
+            response = _first_response(turn, attachments, process)
+            return Asked(conversation, turn, response, attachments=attachments, offered=offered)
     except IntegrityError:
         # The same form arrived twice at the same moment; the other one won.
         repeat = _earlier(owner, question)
@@ -90,18 +101,18 @@ def ask(owner: User, conversation: Conversation | None, question: Question, *, i
         return repeat
 
 
-def ask_again(turn: Turn, key: uuid.UUID, *, is_full: bool = False) -> Asked:
+def ask_again(turn: Turn, key: uuid.UUID, *, is_full: bool = False, process: uuid.UUID | None = None) -> Asked:
     """Ask a turn's question once more, as a sibling: the first answer stays where it was."""
     with writing():
         lock_person(turn.conversation.owner)
         conversation = locked(turn.conversation)
         refuse_while_busy(conversation.owner, conversation, is_full=is_full)
-        deployment = _deployment(conversation.owner, conversation, None)
+        deployment = _deployment(list(Deployment.objects.offered_to(conversation.owner)), conversation, None)
         question = Question(turn.question, key)
         attachments = list(turn.attachments.order_by("turnattachment__pk"))
         _refuse_what_does_not_fit(attachments, deployment)
-        again = _store(conversation, turn.parent_id, question, deployment, attachments)
-        return Asked(conversation, again, _first_response(again), attachments=attachments)
+        again = _store(conversation, turn.parent_id, question, deployment, attachments, process)
+        return Asked(conversation, again, _first_response(again, attachments, process), attachments=attachments)
 
 
 def provisional_title(text: str, attachments: Sequence[Attachment]) -> str:
@@ -204,19 +215,16 @@ def _new(owner: User, question: Question) -> Conversation:
     return Conversation(owner=owner, instructions=instructions, background=question.background)
 
 
-def _deployment(owner: User, conversation: Conversation, question: Question | None) -> Deployment:
-    offered = Deployment.objects.offered_to(owner)
-    wanted = question.deployment_id if question else None
-    if wanted is not None:
-        chosen = offered.filter(pk=wanted).first()
+def _deployment(offered: Sequence[Deployment], conversation: Conversation, question: Question | None) -> Deployment:
+    by_key = {deployment.pk: deployment for deployment in offered}
+    if question is not None and question.deployment_id is not None:
+        chosen = by_key.get(question.deployment_id)
         if chosen is None:
             raise Refused("This model is no longer offered. Choose another one.")
         return chosen
-    current = offered.filter(pk=conversation.deployment_id).first() if conversation.deployment_id else None
-    chosen = current or offered.first()
-    if chosen is None:
+    if not offered:
         raise Refused("No model is set up. Ask the operator of this chat to add one.")
-    return chosen
+    return by_key.get(conversation.deployment_id or 0, offered[0])
 
 
 def _store(
@@ -225,6 +233,7 @@ def _store(
     question: Question,
     deployment: Deployment,
     attachments: Sequence[Attachment],
+    process: uuid.UUID | None,
 ) -> Turn:
     now = timezone.now()
     if not conversation.title:
@@ -240,14 +249,26 @@ def _store(
         question=question.text,
         deployment=deployment,
         idempotency_key=question.key,
+        status=Status.IN_PROGRESS if process else Status.QUEUED,
         created_at=now,
     )
-    TurnAttachment.objects.bulk_create([TurnAttachment(turn=turn, attachment=a) for a in attachments])
+    if attachments:
+        TurnAttachment.objects.bulk_create([TurnAttachment(turn=turn, attachment=a) for a in attachments])
     conversation.head = turn
     conversation.save(update_fields=["head", "title", "deployment", "last_activity_at"])
     return turn
 
 
-def _first_response(turn: Turn) -> Response:
+def _first_response(turn: Turn, attachments: Sequence[Attachment], process: uuid.UUID | None) -> Response:
     provider = turn.deployment.provider.name if turn.deployment else ""
-    return Response.objects.create(turn=turn, provider_name=provider, created_at=turn.created_at)
+    response = Response.objects.create(
+        turn=turn,
+        status=turn.status,
+        provider_name=provider,
+        owner=process,
+        heartbeat_at=turn.created_at if process else None,
+        created_at=turn.created_at,
+    )
+    response.know(made=[])
+    turn.know([response], attachments)
+    return response

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -56,14 +57,14 @@ class MadeFiles:
     def __init__(
         self, attachments: Iterable[Attachment], address_of: AddressOf, picture_of: AddressOf | None = None
     ) -> None:
+        self._attachments = attachments
         self._address_of = address_of
         self._picture_of = picture_of or address_of
-        self._by_name: dict[str, Attachment] = {}
-        self._by_made_as: dict[str, Attachment] = {}
-        self.all = list(attachments)
-        for attachment in self.all:
-            self._by_name[attachment.name] = attachment
-            self._by_made_as[attachment.made_as] = attachment
+
+    @cached_property
+    def all(self) -> list[Attachment]:
+        """Read when a mark asks for it: nearly every answer has none."""
+        return list(self._attachments)
 
     def in_place(self, block: str) -> str:
         """The block with its marks replaced."""
@@ -92,8 +93,12 @@ class MadeFiles:
 
     def _find(self, reference: str) -> Attachment | None:
         if reference.lower().startswith(MADE):
-            return self._by_made_as.get(unquote(reference[len(MADE) :]))
-        return self._by_name.get(name_in(reference))
+            return self._last(made_as=unquote(reference[len(MADE) :]))
+        return self._last(name=name_in(reference))
+
+    def _last(self, **wanted: str) -> Attachment | None:
+        alike = (a for a in reversed(self.all) if all(getattr(a, name) == value for name, value in wanted.items()))
+        return next(alike, None)
 
 
 def is_there(attachment: Attachment) -> bool:

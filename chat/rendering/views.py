@@ -366,7 +366,10 @@ class ConversationItem:
 
 @dataclass(frozen=True)
 class ConversationGroup:
+    """`today` is the day itself, of the group that a new conversation is put into."""
+
     label: str
+    today: str = ""
     items: list[ConversationItem] = field(default_factory=list)
 
 

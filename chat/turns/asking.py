@@ -14,6 +14,7 @@ from chat.conversations import history
 from chat.conversations.parameters import parameters_of, runs_code, with_container_files, works_in_background
 from chat.files import delivery
 from chat.models import Attachment, Response, Turn
+from chat.models.writing import update_rows
 from chat.responses.errors import (
     BadStream,
     InvalidRequest,
@@ -24,7 +25,7 @@ from chat.responses.errors import (
 )
 from chat.turns.db import in_db
 from chat.turns.job import Job
-from chat.turns.writer import PROCESS
+from chat.turns.writer import OURS
 
 logger = logging.getLogger(__name__)
 
@@ -111,11 +112,14 @@ def _file_ids(job: Job) -> dict[str, str]:
     return {**in_parts, **job.container_files}
 
 
-def prepare(job: Job) -> None:
-    """All that is asked of the database before a question can go up, for its thread: each way there and back costs."""
+def prepare(job: Job) -> bool:
+    """All that is asked of the database before a question can go up, for its thread: each way there and back costs.
+
+    False when the response is over already.
+    """
     job.in_background = works_in_background(job.turn.conversation, job.deployment, job.dialect)
     job.plan = _plan(job)
-    _note_request(job, job.plan)
+    return _note_request(job, job.plan)
 
 
 async def _planned(job: Job, *, chain: bool = True) -> history.Plan:
@@ -216,8 +220,8 @@ def _way(job: Job, plan: history.Plan) -> tuple[Any, ...]:
     return plan, job.in_background, job.deployment.pk in _without_encryption
 
 
-def _note_request(job: Job, plan: history.Plan) -> None:
-    """What whoever takes this run over has to know, before anything is sent."""
+def _note_request(job: Job, plan: history.Plan) -> bool:
+    """What whoever takes this run over has to know, before anything is sent. False when it is not ours any more."""
     job.noted = _way(job, plan)
     job.asked_for_encryption = job.deployment.pk not in _without_encryption
     job.parameters = parameters_of(
@@ -226,9 +230,10 @@ def _note_request(job: Job, plan: history.Plan) -> None:
     job.most_tokens = job.parameters.get("max_output_tokens")
     job.is_kept_upstream = bool(job.parameters.get("store", True))
     # Its own items alone: the history stands in the turns before it, and would be stored again with each.
-    Response.objects.filter(pk=job.response.pk, owner=PROCESS).update(
-        input=plan.own_items,
-        previous_response_id=plan.previous_response_id,
-        store=job.is_kept_upstream,
-        background=job.in_background,
-    )
+    noted = {
+        "input": plan.own_items,
+        "previous_response_id": plan.previous_response_id,
+        "store": job.is_kept_upstream,
+        "background": job.in_background,
+    }
+    return bool(update_rows(Response, [job.response.pk], [noted], OURS))

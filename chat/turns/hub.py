@@ -1,8 +1,8 @@
 """The live state of the turns that run in this process, and the tabs that watch them.
 
 A tab is a position and at most one frame in flight: it gets what it lacks when it has acknowledged the
-last frame, and at most one frame each FRAME_SECONDS, or less often where many watch. A slow tab gets fewer, larger frames, and memory
-does not grow with its slowness. All of it lives on one event loop, without locks.
+last frame, and at most one frame each FRAME_SECONDS, or less often where many watch. A slow tab gets fewer,
+larger frames, and memory does not grow with its slowness. All of it lives on one event loop, without locks.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class LiveTurn:
     conversation_id: str
     responses: list[LiveResponse] = field(default_factory=list)
     tabs: set[Tab] = field(default_factory=set)
+    owner_id: int | None = None  # of the conversation, where it is known without asking for it
     foot: str | None = None
     sent: asyncio.Event = field(default_factory=asyncio.Event)  # to the provider; or it is over
     listener: Callable[[LiveResponse, Event], None] | None = None  # tells other processes, while one watches
@@ -78,7 +79,7 @@ class Position:
 
 
 _watching: set[Tab] = set()
-"""The tabs of this process that get frames of a running turn."""
+"""The tabs of this process that somebody looks at, and that get frames of a running turn."""
 
 
 class Gone(Exception):
@@ -111,7 +112,7 @@ class Tab:
         """Begin with one snapshot, then only what is newer. Watching again sends the snapshot again."""
         self._positions[live.pk] = Position(live)
         live.tabs.add(self)
-        _watching.add(self)
+        self._count()
         self.wake()
 
     def look(self, conversation_id: str) -> None:
@@ -127,6 +128,7 @@ class Tab:
     def hide(self, is_hidden: bool) -> None:
         """The page is in the background: nobody sees each word there. When it is back, it gets all at once."""
         self._is_hidden = is_hidden
+        self._count()
         self._go_on()
 
     def push(self, html: str) -> None:
@@ -234,7 +236,12 @@ class Tab:
     def _drop(self, position: Position) -> None:
         position.live.tabs.discard(self)
         del self._positions[position.live.pk]
-        if not self._positions:
+        self._count()
+
+    def _count(self) -> None:
+        if self._positions and not self._is_hidden:
+            _watching.add(self)
+        else:
             _watching.discard(self)
 
     def _frame(self) -> str:
@@ -254,8 +261,8 @@ class Hub:
     def __init__(self) -> None:
         self.turns: dict[int, LiveTurn] = {}
 
-    def open(self, pk: int, conversation_id: str) -> LiveTurn:
-        live = LiveTurn(pk, conversation_id)
+    def open(self, pk: int, conversation_id: str, owner_id: int | None = None) -> LiveTurn:
+        live = LiveTurn(pk, conversation_id, owner_id=owner_id)
         self.turns[pk] = live
         return live
 
@@ -265,6 +272,12 @@ class Hub:
         live.sent.set()
         self.turns.pop(live.pk, None)
         live.changed()
+
+    def is_of(self, owner_id: int, conversation_id: str) -> bool:
+        """Whether this person is being answered here, in this conversation of theirs."""
+        return any(
+            live.conversation_id == conversation_id and live.owner_id == owner_id for live in self.turns.values()
+        )
 
 
 hub = Hub()

@@ -6,14 +6,13 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from chat import engines
 from chat.conversations.ask import Asked
 from chat.conversations.history import Plan
 from chat.models import Attachment, Deployment, Response, Status, Turn
-from chat.models.conversations import LIVE, with_turns
+from chat.models.conversations import LIVE
 from chat.models.providers import ID_LENGTH
 from chat.models.writing import writing
 from chat.rendering.live import LiveResponse
@@ -23,7 +22,7 @@ from chat.responses.events import Event
 from chat.responses.fold import Draft
 from chat.turns.hub import LiveTurn
 from chat.turns.made import Pictures
-from chat.turns.writer import PROCESS, Writer
+from chat.turns.writer import PROCESS, Final, Writer
 
 
 @dataclass
@@ -73,6 +72,17 @@ class Job:
         self.draft.response_id = response_id
         self.begin()
 
+    def turn_at_its_end(self, final: Final) -> Turn:
+        """The turn as it has just been stored, with no query."""
+        response, turn = copy(self.response), copy(self.turn)
+        for name, value in final.fields.items():
+            setattr(response, name, value)
+        response.status = turn.status = final.status
+        response.know(self.made)
+        earlier = [other for other in self.turn.responses.all() if other.pk != response.pk]
+        turn.know([*earlier, response], list(self.turn.attachments.all()))
+        return turn
+
     @property
     def can_be_left(self) -> bool:
         """Whether another process can take up the answer where this one leaves it, without losing any."""
@@ -88,8 +98,10 @@ class Job:
 def claim(live: LiveTurn, shown: LiveResponse, writer: Writer, *, asked: Asked | None = None) -> Job | None:
     """Take the lease with one conditional UPDATE; None when somebody else has it or it is over.
 
-    The rows of a question that has just been `asked` are there already.
+    What has just been `asked` for this process has its lease from the beginning, and its rows are there.
     """
+    if asked is not None and asked.response.owner == PROCESS:
+        return _job(asked.turn, asked.response, live, shown, writer)
     with writing():
         mine = Response.objects.filter(pk=shown.pk, owner=None, status__in=LIVE).update(
             owner=PROCESS, heartbeat_at=timezone.now(), status=Status.IN_PROGRESS
@@ -97,12 +109,7 @@ def claim(live: LiveTurn, shown: LiveResponse, writer: Writer, *, asked: Asked |
         if not mine:
             return None
         Turn.objects.filter(pk=live.pk).update(status=Status.IN_PROGRESS)
-    if asked is None or asked.attachments is None:
-        return _loaded(live, shown, writer)
-    turn = copy(asked.turn)  # whoever asked is still showing it
-    turn.status = Status.IN_PROGRESS
-    prefetch_related_objects([turn], *with_turns())
-    return _job(turn, asked.response, live, shown, writer)
+    return _loaded(live, shown, writer)
 
 
 def load(live: LiveTurn, shown: LiveResponse, writer: Writer) -> Job:

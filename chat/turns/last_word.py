@@ -1,8 +1,10 @@
-"""What the page of a run is told at its end, read back from what is stored."""
+"""What the page of a run is told at its end: what is stored."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from django.db import DatabaseError
 
@@ -19,19 +21,24 @@ NOT_READ = "The answer is saved, but could not be read back. Reload the page."
 DELETED = "This conversation was deleted while it was being answered."
 
 
-async def read_back(turn_pk: int, *, is_ours: bool) -> str:
-    """The foot as it is stored; with the whole answer where another process had the last word."""
+async def read_back(turn_pk: int) -> str:
+    """The whole answer and its foot as they are stored, where another process had the last word."""
+    return await _told(turn_pk, partial(end_html, turn_pk))
+
+
+async def last_word(turn: Turn) -> str:
+    """The foot of a turn that stands as it was just stored."""
+    return await _told(turn.pk, partial(foot_of, turn))
+
+
+async def _told(turn_pk: int, how: Callable[[], str]) -> str:
     try:
-        return await in_db(foot_html if is_ours else end_html, turn_pk)
+        return await in_db(how)
     except Turn.DoesNotExist:
         return broken_foot(turn_pk, DELETED)
     except DatabaseError:
         logger.exception("turn %s: the end could not be read back", turn_pk)
         return broken_foot(turn_pk, NOT_READ)
-
-
-def foot_html(turn_pk: int) -> str:
-    return foot_of(Turn.objects.with_answers().get(pk=turn_pk))
 
 
 def foot_of(turn: Turn) -> str:

@@ -27,7 +27,7 @@ from chat.turns import asking, made, resuming
 from chat.turns.db import in_db
 from chat.turns.hub import LiveTurn, Tab, hub
 from chat.turns.job import Job, claim, load
-from chat.turns.last_word import NOT_BEGUN, NOT_SAVED, broken_foot, read_back
+from chat.turns.last_word import NOT_BEGUN, NOT_SAVED, broken_foot, last_word, read_back
 from chat.turns.mirror import mirrors
 from chat.turns.outcome import Outcome, failure_of, outcome_of
 from chat.turns.sweep import Adopted
@@ -52,7 +52,7 @@ def start(asked: Asked) -> None:
     """Begin to answer a stored question, in a task of this process's event loop. A repeat is left alone."""
     if asked.is_repeat or asked.turn.pk in hub.turns:
         return
-    live = hub.open(asked.turn.pk, str(asked.conversation.pk))
+    live = hub.open(asked.turn.pk, str(asked.conversation.pk), asked.conversation.owner_id)
     _run(live, LiveResponse(asked.response.pk), asked.earlier, partial(claim, asked=asked))
 
 
@@ -216,22 +216,25 @@ def _stopped(job: Job | None = None, *, is_shutdown: bool) -> Outcome:
 
 
 async def _last_word(live: LiveTurn, job: Job | None, outcome: Outcome | None) -> str:
-    """Store the end, and read back what the page is told of it."""
+    """Store the end; then what the page is told of it, as it is stored."""
     if job is None or outcome is None:
         # Stopped before it began, or somebody else's: the row says what became of it.
-        return broken_foot(live.pk, NOT_BEGUN) if outcome else await read_back(live.pk, is_ours=False)
+        return broken_foot(live.pk, NOT_BEGUN) if outcome else await read_back(live.pk)
     try:
         if outcome is LEFT:
             await writer.release(job.response.pk, job.draft)
             return ""  # the page, too, goes on elsewhere
         made.no_more(job)
-        job.is_stored = await _store(job, outcome)
+        final = _final(job, outcome)
+        job.is_stored = await writer.finish(final)
         if job.is_stored:
             await made.note(job)
     except DatabaseError:
         logger.exception("response %s: its end could not be stored", job.response.pk)
         return broken_foot(live.pk, NOT_SAVED)
-    return await read_back(live.pk, is_ours=job.is_stored)
+    if not job.is_stored:  # another end was stored first, or the rows are gone
+        return await read_back(live.pk)
+    return await last_word(job.turn_at_its_end(final))
 
 
 async def _claim(claimed: list[Job], live: LiveTurn, response: LiveResponse, take: Take) -> None:
@@ -248,13 +251,12 @@ def _claim_now(claimed: list[Job], live: LiveTurn, response: LiveResponse, take:
     job = take(live, response, writer)
     if job is not None:
         claimed.append(job)
-        if job.is_new:
-            asking.prepare(job)
+        if job.is_new and not asking.prepare(job):
+            claimed.remove(job)  # stopped before it began
 
 
-async def _store(job: Job, outcome: Outcome) -> bool:
-    """False when another end was stored first, or the rows are gone."""
-    final = Final(
+def _final(job: Job, outcome: Outcome) -> Final:
+    return Final(
         pk=job.response.pk,
         turn_id=job.turn.pk,
         conversation_id=job.turn.conversation_id,
@@ -266,4 +268,3 @@ async def _store(job: Job, outcome: Outcome) -> bool:
             "request_id": outcome.request_id[:255],
         },
     )
-    return await writer.finish(final)

@@ -12,7 +12,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ from django.utils import timezone
 from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
 from chat.models.providers import ID_LENGTH
-from chat.models.writing import writing
+from chat.models.writing import update_rows, writing
 from chat.responses.fold import Draft
 from chat.turns.db import in_db
 
@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 PROCESS = uuid.uuid4()
 """Names this process in leases."""
+
+OURS = {"owner": (PROCESS,), "status": LIVE}
+"""What is written must still hold: the lease is this process's, and no end has been stored."""
 
 WRITE_SECONDS = 0.7
 HEARTBEAT_SECONDS = 4.0
@@ -195,20 +198,33 @@ class Writer:
         self._changed.discard(pk)
 
 
-def _write_progress(rows: Iterable[Progress]) -> list[int]:
+def _write_progress(rows: Sequence[Progress]) -> list[int]:
     """Write them together; the keys of those that are not ours any more."""
     now = timezone.now()
     try:
         with writing():
-            return [row.pk for row in rows if not _written(row, now)]
+            return _written_together(rows, now)
     except REFUSALS:
         with writing():
             return [row.pk for row in rows if not _written_alone(row, now)]
 
 
+def _written_together(rows: Sequence[Progress], now: datetime) -> list[int]:
+    by_columns: dict[tuple[str, ...], list[Progress]] = {}
+    for row in rows:
+        by_columns.setdefault(tuple(row.fields), []).append(row)
+    lost: list[int] = []
+    for alike in by_columns.values():
+        pks = [row.pk for row in alike]
+        written = update_rows(Response, pks, [{"heartbeat_at": now, **row.fields} for row in alike], OURS)
+        if written < len(pks):
+            ours = Response.objects.filter(pk__in=pks, owner=PROCESS, status__in=LIVE).values_list("pk", flat=True)
+            lost += set(pks).difference(ours)
+    return lost
+
+
 def _written(row: Progress, now: datetime) -> bool:
-    mine = Response.objects.filter(pk=row.pk, owner=PROCESS, status__in=LIVE)
-    return bool(mine.update(heartbeat_at=now, **row.fields))
+    return bool(update_rows(Response, [row.pk], [{"heartbeat_at": now, **row.fields}], OURS))
 
 
 def _written_alone(row: Progress, now: datetime) -> bool:
@@ -229,10 +245,9 @@ def _release(row: Progress) -> bool:
 def _write_final(final: Final) -> bool:
     now = timezone.now()
     with writing():
-        stored = Response.objects.filter(pk=final.pk, owner=PROCESS, status__in=LIVE).update(
-            status=final.status, finished_at=now, heartbeat_at=now, **final.fields
-        )
+        end = {"status": final.status, "finished_at": now, "heartbeat_at": now, **final.fields}
+        stored = update_rows(Response, [final.pk], [end], OURS)
         if stored:
-            Turn.objects.filter(pk=final.turn_id).update(status=final.status)
-            Conversation.objects.filter(pk=final.conversation_id).update(last_activity_at=now)
+            update_rows(Turn, [final.turn_id], [{"status": final.status}])
+            update_rows(Conversation, [final.conversation_id], [{"last_activity_at": now}])
     return bool(stored)

@@ -31,6 +31,7 @@ from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
 from chat.rendering.views import ToastView, TurnView, new_turn_view, render_turn, turn_view
 from chat.turns import notices, resuming, run, sweep
+from chat.turns.writer import PROCESS
 from chat.web.access import (
     PersonRequest,
     conversation_for,
@@ -38,7 +39,7 @@ from chat.web.access import (
     person_only,
     turn_for,
 )
-from chat.web.pages import TurnsView, item_html, page_view, sidebar_swap, tab_of
+from chat.web.pages import TurnsView, item_html, new_item_swap, page_view, sidebar_swap, tab_of
 from chat.web.sidebar import conversation_item, is_of_today, person_timezone
 
 K = TypeVar("K")
@@ -68,9 +69,9 @@ async def _store_and_start(
 
 
 def _ask(request: PersonRequest, pk: uuid.UUID | None) -> tuple[Asked, bool]:
-    conversation = conversation_for(request.user, pk) if pk else None
-    stays = _is_first_of_today(request, conversation)
-    return asking.ask(request.user, conversation, _question(request), is_full=_is_full()), stays
+    conversation, stays = _asked_in(request, pk) if pk else (None, False)
+    question = _question(request)
+    return asking.ask(request.user, conversation, question, is_full=_is_full(), process=PROCESS), stays
 
 
 def _is_full() -> bool:
@@ -78,10 +79,16 @@ def _is_full() -> bool:
     return len(run.running()) >= settings.RUNNING_PER_PROCESS
 
 
-def _is_first_of_today(request: PersonRequest, conversation: Conversation | None) -> bool:
+def _asked_in(request: PersonRequest, pk: uuid.UUID) -> tuple[Conversation, bool]:
+    """The conversation, which nearly always is the newest, and whether the list of them stays as it is."""
+    newest = Conversation.objects.visible_to(request.user).newest_first().first()
+    if newest is None or newest.pk != pk:
+        return conversation_for(request.user, pk), False
+    return newest, is_of_today(newest, person_timezone(request))
+
+
+def _is_first_of_today(request: PersonRequest, conversation: Conversation) -> bool:
     """To be looked at before something is asked, which makes it so: whether the list stays as it is."""
-    if conversation is None:
-        return False
     newest = Conversation.objects.visible_to(request.user).newest_first().first()
     return newest == conversation and is_of_today(conversation, person_timezone(request))
 
@@ -111,9 +118,10 @@ def _asked_response(request: PersonRequest, asked: Asked, is_new: bool, stays: b
     if is_new:
         conversation = conversation_for(request.user, asked.conversation.pk) if asked.is_repeat else asked.conversation
         turns = None if asked.is_repeat else TurnsView([_turn_view(asked)])
-        page = page_view(request, conversation, turns=turns)
+        page = page_view(request, conversation, turns=turns, deployments=asked.offered)
         html = render_to_string("chat/_conversation.html", {"page": page}, request=request)
-        response = HttpResponse(html + sidebar_swap(request, conversation))
+        listed = (sidebar_swap if asked.is_repeat else new_item_swap)(request, conversation)
+        response = HttpResponse(html + listed)
         response.headers["HX-Push-Url"] = url
     else:
         key = render_to_string("chat/_composer_key.html", {"key": uuid.uuid4(), "oob": True})
@@ -163,7 +171,7 @@ def _retry(request: PersonRequest, pk: int) -> tuple[Asked, bool]:
     if turn.conversation.head_id != turn.pk:
         raise Refused("The conversation has gone on since. Ask again in the message box.")
     stays = _is_first_of_today(request, turn.conversation)
-    return asking.ask_again(turn, uuid.uuid4(), is_full=_is_full()), stays
+    return asking.ask_again(turn, uuid.uuid4(), is_full=_is_full(), process=PROCESS), stays
 
 
 @require_POST

@@ -24,7 +24,7 @@ from chat.files import limits
 from chat.models import Conversation, Deployment, Provider, Turn, User
 from chat.rendering.views import ConversationList, TurnView, turn_view
 from chat.web.access import PersonRequest, conversation_for, person_only
-from chat.web.sidebar import conversation_item, conversation_list, listed_in, person_timezone
+from chat.web.sidebar import conversation_item, conversation_list, listed_in, lists_today, person_timezone
 
 SUGGESTIONS = (
     "Explain how a transformer reads a sentence",
@@ -158,10 +158,12 @@ def page_view(
     before: int | None = None,
     turns: TurnsView | None = None,
     sidebar: ConversationList | None = None,
+    deployments: Sequence[Deployment] | None = None,
 ) -> PageView:
-    """What a page shows. `turns` and `sidebar` are read where they are not given."""
+    """What a page shows. What of it is not given is read."""
     user = request.user
-    deployments = list(Deployment.objects.offered_to(user))
+    if deployments is None:
+        deployments = list(Deployment.objects.offered_to(user))
     offered = {deployment.pk for deployment in deployments}
     chosen = found.deployment_id if found and found.deployment_id in offered else None
     if chosen is None and deployments:
@@ -252,6 +254,13 @@ def sidebar_swap(request: PersonRequest, current: Conversation | None) -> str:
     )
     inner = render_to_string("chat/_conversations.html", {"list": found}, request=request)
     return f'<nav id="conversations" hx-swap-oob="innerHTML">{inner}</nav>'
+
+
+def new_item_swap(request: PersonRequest, found: Conversation) -> str:
+    """A new conversation in the sidebar, out of band: on top of today's, where the page has such, else with all of them."""
+    if not lists_today(request):
+        return sidebar_swap(request, found)
+    return f'<ul hx-swap-oob="afterbegin:#conversations-today">{item_html(request, found)}</ul>'
 
 
 def item_html(request: PersonRequest, found: Conversation, template: str = "chat/_conversation_item.html") -> str:

@@ -21,6 +21,7 @@ from chat.web.access import PersonRequest
 
 TIMEZONE_COOKIE = "timezone"
 LISTED_AT_MOST = 400
+TODAY = "Today"
 
 # Asked once: it walks through 600 files, which takes 10 ms.
 _known_timezones = functools.cache(zoneinfo.available_timezones)
@@ -40,6 +41,11 @@ def listed_in(request: PersonRequest) -> int:
     listed = min(int(value), LISTED_AT_MOST) if value.isascii() and value.isdecimal() and len(value) < 6 else 0
     pages = max(1, -(-listed // settings.CONVERSATIONS_PER_PAGE))
     return int(pages * settings.CONVERSATIONS_PER_PAGE)
+
+
+def lists_today(request: PersonRequest) -> bool:
+    """Whether the page's list begins with the conversations of what is today by now: a new one goes on top of them."""
+    return request.headers.get("X-Today") == timezone.now().astimezone(person_timezone(request)).date().isoformat()
 
 
 def conversation_item(conversation: Conversation, current: uuid.UUID | None = None) -> ConversationItem:
@@ -76,7 +82,7 @@ def conversation_list(
     for conversation in page[:size]:
         label = day_label(conversation.last_activity_at.astimezone(zone).date(), today)
         if not groups or groups[-1].label != label:
-            groups.append(ConversationGroup(label))
+            groups.append(ConversationGroup(label, today.isoformat() if label == TODAY and not after else ""))
         groups[-1].items.append(conversation_item(conversation, current))
     next_url = ""
     if len(page) > size:
@@ -84,14 +90,14 @@ def conversation_list(
         cursor = f"{last.last_activity_at.isoformat()}_{last.pk}"
         next_url = f"{reverse('conversations')}?{urlencode({'after': cursor, 'day': groups[-1].label})}"
     if groups and groups[0].label == day:
-        groups[0] = ConversationGroup("", groups[0].items)
+        groups[0] = ConversationGroup("", items=groups[0].items)
     return ConversationList(groups, next_url, is_continuation=bool(after))
 
 
 def day_label(day: datetime.date, today: datetime.date) -> str:
     days = (today - day).days
     if days <= 0:
-        return "Today"
+        return TODAY
     if days == 1:
         return "Yesterday"
     if days <= 7:

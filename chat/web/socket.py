@@ -132,6 +132,9 @@ class TabSocket(AsyncWebsocketConsumer):
         self.tab.look(conversation)
         if not await self._is_still_signed_in() or not conversation:
             return
+        if last is None and hub.is_of(self._person.pk, conversation):
+            self.looking = conversation
+            return
         try:
             found = await in_db(conversation_for, self._person, uuid.UUID(conversation))
         except (Http404, ValueError):
@@ -149,6 +152,11 @@ class TabSocket(AsyncWebsocketConsumer):
     async def watch(self, pk: int) -> None:
         """Show a turn from now on: a snapshot first, then what is newer."""
         if not await self._is_still_signed_in():
+            return
+        # What was just asked here is known to be theirs: each page asks for each answer that it watches.
+        live = hub.turns.get(pk)
+        if live is not None and live.owner_id == self._person.pk:
+            self.tab.watch(live)
             return
         try:
             is_live = await in_db(is_live_for, self._person, pk)

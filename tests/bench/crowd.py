@@ -41,6 +41,7 @@ ASK_SECONDS = 0.15  # that each question may take where few are asked at a time
 
 _FIELD = {name: re.compile(rf'name="{name}" value="([^"]*)"') for name in ("csrfmiddlewaretoken", "tab", "key")}
 _ACTION = re.compile(r'<form class="composer"[^>]* action="([^"]+)"')
+_DAY = re.compile(r'data-day="([^"]+)"')
 _LIVE = re.compile(r'data-live="(\d+)"')
 _STATUS = re.compile(rb'data-status="(\w+)"')
 
@@ -156,6 +157,7 @@ class AtThePage(Person):
         self.is_elsewhere = self._socket_port != port
         self._form: dict[str, str] = {}
         self._action = "/ask/"
+        self._today = ""
         self._frames = 0
 
     @property
@@ -185,7 +187,7 @@ class AtThePage(Person):
     async def ask(self, seen: Seen) -> None:
         self._seen = seen
         seen.began = time.monotonic_ns()
-        headers = {**self._headers, "HX-Request": "true", "HX-Current-URL": f"https://{HOST}/"}
+        headers = {**self._headers, "HX-Request": "true", "HX-Current-URL": f"https://{HOST}/", "X-Today": self._today}
         form = {**self._form, "question": seen.order.question}
         async with self._http.post(f"{self._address}{self._action}", headers=headers, data=form) as answer:
             html = await answer.text()
@@ -227,6 +229,8 @@ class AtThePage(Person):
                 self._form[name] = found[1]
         if action := _ACTION.search(html):
             self._action = action[1]
+        if day := _DAY.search(html):
+            self._today = day[1]
 
 
 class AtTheRelay(Person):

@@ -99,7 +99,7 @@ class TestStored:
     def test_a_failure_half_way_keeps_nothing(
         self, alice: User, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def broken(turn: Turn) -> Response:
+        def broken(turn: Turn, *_: object) -> Response:
             assert Turn.objects.count() == 1, "the premise: the turn is stored already"
             raise ZeroDivisionError
 

@@ -206,7 +206,7 @@ async def test_an_end_that_cannot_be_read_back_is_told_all_the_same(
     def locked(*args: Any, **kwargs: Any) -> str:
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(last_word, "foot_html", locked)
+    monkeypatch.setattr(last_word, "foot_of", locked)
     response = await answer(await stored(put))
     assert response.status == Status.COMPLETED
     assert len(told) == 1

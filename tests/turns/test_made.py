@@ -88,7 +88,7 @@ async def answered(put: Put) -> Response:
 
 
 async def files_of(response: Response) -> list[Attachment]:
-    return [attachment async for attachment in response.made.all()]
+    return [attachment async for attachment in Attachment.objects.filter(made_by=response)]
 
 
 def reloaded(turn_pk: int) -> Element:

@@ -108,6 +108,21 @@ class TestAsk:
         assert [asked.turn.pk for asked in started] == [conversation.head_id]
         assert conversation.instructions == "Be brief."
 
+    def test_a_new_conversation_goes_on_top_of_todays_where_the_page_lists_such(
+        self, post: Post, alice_client: Client, alice: User, deployment: Deployment, started: list[Asked]
+    ) -> None:
+        make_conversation(alice, deployment, turns=1)
+        day = re.search(r'id="conversations-today" data-day="([^"]+)"', alice_client.get("/").content.decode())
+        assert day
+        html = post("/ask/", form("Why?"), **{"X-Today": day[1]}).content.decode()
+        new = Conversation.objects.latest("last_activity_at")
+        _, _, listed = html.partition('<ul hx-swap-oob="afterbegin:#conversations-today">')
+        assert re.findall(r'class="conversation-item" id="c-([^"]+)"', listed) == [str(new.pk)]
+        assert "conversations" not in dict(swaps(html))
+        # After midnight the page lists under another day: all of it comes anew.
+        html = post("/ask/", form("Why not?"), **{"X-Today": "2026-01-01"}).content.decode()
+        assert ("conversations", "innerHTML") in swaps(html)
+
     def test_a_next_question_answers_with_its_turn_and_a_new_key(
         self, post: Post, conversation: Conversation, started: list[Asked]
     ) -> None:

@@ -125,6 +125,36 @@ class TestRunningHere:
             live.responses[0].apply(parse_event(event))
         live.changed()
 
+    async def test_what_was_asked_here_is_known_to_be_theirs_without_asking_the_database(
+        self,
+        alice_client: Client,
+        alice: User,
+        open_tab: Open,
+        running: Turn,
+        live: LiveTurn,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def asked(*_: Any) -> None:
+            raise AssertionError("the database was asked")
+
+        live.owner_id = alice.pk
+        for door in ("conversation_for", "is_live_for"):
+            monkeypatch.setattr(sockets, door, asked)
+        tab = await open_tab(alice_client, page=shown(running))
+        await tab.say(type="look", conversation=live.conversation_id)
+        await tab.say(type="watch", turn=running.pk)
+        assert f"t{running.pk}-answer" in await tab.frame()
+
+    async def test_what_somebody_else_asked_here_is_refused(
+        self, bob_client: Client, alice: User, open_tab: Open, running: Turn, live: LiveTurn
+    ) -> None:
+        live.owner_id = alice.pk
+        tab = await open_tab(bob_client, page=shown(running))
+        for message in ({"type": "look", "conversation": live.conversation_id}, {"type": "watch", "turn": running.pk}):
+            await tab.say(**message)
+            assert "not there any more" in await tab.frame()
+        assert not live.tabs
+
     async def test_a_snapshot_comes_first_and_then_what_grows(
         self, alice_client: Client, open_tab: Open, running: Turn, live: LiveTurn
     ) -> None:

@@ -12,6 +12,7 @@ document.addEventListener("htmx:configRequest", (event) => {
   // The tab's name stays the same while conversations come and go, so that it is not told its own news.
   headers["X-Tab"] = byId("live")?.dataset.tab ?? "";
   // Where the list of conversations comes along anew, as much of it as is here: else what is read would move away.
+  headers["X-Today"] = byId("conversations-today")?.dataset.day ?? "";
   headers["X-Listed"] = document.querySelectorAll(".conversation-item").length;
   if (verb !== "get") headers["X-CSRFToken"] ??= csrfToken();
 });
