@@ -154,3 +154,6 @@ def deletes_it_for_good(tab: Tab, asked_in: str) -> None:
     expect(gone).to_contain_text("deleted")
     expect(gone.get_by_role("link")).to_have_count(0)
     expect(page.locator("body")).not_to_have_attribute("data-has-pdf", re.compile(".*"))
+    tab.answer.locator("a.page-ref").first.click()
+    expect(page.get_by_text("“cited.pdf” was deleted.")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
