@@ -82,9 +82,10 @@ def overflow(attachments: Sequence[Attachment], window: int | None, dialect: Dia
     is_one = len(attachments) == 1
     has = f"{quoted(attachments[0].name)} has" if is_one else f"These {len(attachments)} files have"
     fits = _pages_that_fit(attachments[0], window, dialect) if is_one else ""
+    less = "Choose some of its pages" if is_one and attachments[0].pages else "Attach less"
     return (
         f"{has} {size}; this model reads {window:,} at once, with question and answer{fits}. "
-        "Attach a part of it, or choose a model that reads more."
+        f"{less}, or choose a model that reads more."
     )
 
 

@@ -137,6 +137,29 @@ def thumbnail(path: Path, *, called: str = "This PDF", seconds: float = limits.P
         return _thumbnail(document)
 
 
+def copy_pages(
+    path: Path,
+    target: Path,
+    first: int,
+    last: int,
+    *,
+    called: str = "This PDF",
+    seconds: float = limits.PDF_SECONDS,
+) -> None:
+    """Write these pages, counted from 1, to `target` as a document of their own."""
+    with closing(_Document(path, called, seconds)) as document:
+        with document.entered():
+            copy = pypdfium2.PdfDocument.new()
+        try:
+            with document.entered():  # at once: fonts that pages share are copied with each call
+                copy.import_pages(document.pdf, list(range(first - 1, last)))
+            with document.entered():
+                copy.save(target)
+        finally:
+            with _pdfium:
+                copy.close()
+
+
 def _thumbnail(document: _Document) -> bytes:
     with _page(document, 0) as page:
         picture = _painted(page, _fitted(*page.get_size()))

@@ -62,6 +62,7 @@ class ChipView:
     preview_url: str = ""  # "" for what cannot be shown
     pages: int = 0  # that a preview can be opened at
     is_forgotten: bool = False
+    excerpt_url: str = ""  # where some pages of a long one can be chosen
 
 
 @dataclass(frozen=True)
@@ -310,7 +311,12 @@ def chip_view(attachment: Attachment) -> ChipView:
         preview_url=reverse("file_preview", args=[attachment.pk]) if shown else "",
         pages=(attachment.pages or 0) if shown else 0,
         is_forgotten=attachment.forgotten_at is not None,
+        excerpt_url=reverse("file_excerpt", args=[attachment.pk]) if shown and _is_long(attachment) else "",
     )
+
+
+def _is_long(attachment: Attachment) -> bool:
+    return (attachment.pages or 0) > 1 and estimate.tokens(attachment) >= MANY_TOKENS
 
 
 def can_be_shown(attachment: Attachment) -> bool:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.web import actions, health, library, made, pages, remote_image, uploads
+from chat.web import actions, excerpt, health, library, made, pages, remote_image, uploads
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -32,6 +32,7 @@ urlpatterns = [
     path("files/<uuid:pk>/preview/", library.preview, name="file_preview"),
     path("files/<uuid:pk>/pages/<int:number>.webp", library.page_picture, name="file_page"),
     path("files/<uuid:pk>/delete/", library.delete, name="file_delete"),
+    path("files/<uuid:pk>/excerpt/", excerpt.excerpt, name="file_excerpt"),
     path("remote-image/", remote_image.remote_image, name="remote_image"),
     path("healthz", health.health, name="health"),
 ]

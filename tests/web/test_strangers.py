@@ -62,6 +62,7 @@ ALLOWED = {
     "file_preview": ["get"],
     "file_page": ["get"],
     "file_delete": ["get", "post"],
+    "file_excerpt": ["get", "post"],
 }
 """Addresses that name a row, with the methods that they answer."""
 

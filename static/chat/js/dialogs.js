@@ -25,7 +25,8 @@ on("click", "[data-dialog-url]", (event, element) => {
 
 // What such a dialog asked for is done.
 document.addEventListener("htmx:afterRequest", ({ detail }) => {
-  if (detail.successful && detail.elt.matches("dialog[data-fetched] form")) detail.elt.closest("dialog").close();
+  const isDone = detail.successful && detail.xhr.status !== 422; // for htmx a sentence that asks again is a success, too
+  if (isDone && detail.elt.matches("dialog[data-fetched] form")) detail.elt.closest("dialog").close();
 });
 
 /** Fetch a dialog and show it; it leaves the page when it is closed. Null when it does not come. */
