@@ -33,17 +33,19 @@ from django.utils import timezone
 from chat import engines
 from chat.files import made as keeping
 from chat.files.errors import StorageAway, quoted
-from chat.files.inspect import clean_name
+from chat.files.inspect import TITLE_MAX_CHARACTERS, clean_name
 from chat.files.storage import drop_bytes
 from chat.models import Attachment, Response
 from chat.models.files import MADE_NAME_LENGTH
 from chat.rendering.answer import HasOutput, marked_blocks, parts_of, picture_name
+from chat.rendering.escape import tidy
 from chat.rendering.made import MADE, name_in, references_in
 from chat.responses.client import Client
 from chat.responses.errors import BadStream, InvalidRequest, NotFound, ResponsesError, Unsupported
 from chat.responses.events import Event, ItemEvent, PartialImage, Terminal
 from chat.responses.fold import TERMINAL
 from chat.turns.db import in_db
+from chat.turns.writer import REFUSALS
 
 if TYPE_CHECKING:
     from chat.turns.job import Job
@@ -191,7 +193,8 @@ def _pictures_in(output: Sequence[dict[str, Any]]) -> Iterator[Wanted]:
             number += 1
             ending = str(item.get("output_format") or "png")
             name = clean_name(f"image{'' if number == 1 else f'-{number}'}.{ending}")
-            yield Wanted(picture_name(item), name, clean_name(str(item.get("revised_prompt") or "image"))[:300])
+            title = " ".join(tidy(str(item.get("revised_prompt") or "")).split())
+            yield Wanted(picture_name(item), name, title[:TITLE_MAX_CHARACTERS])
 
 
 def _cited_in(output: Sequence[dict[str, Any]]) -> Iterator[Wanted]:
@@ -223,7 +226,7 @@ async def note(job: Job) -> None:
         return
     try:
         job.made = await in_db(_note, job.response.pk, job.turn.conversation.owner_id, job.draft.output())
-    except DatabaseError:
+    except (DatabaseError, *REFUSALS):
         logger.exception("response %s: what it made could not be noted", job.response.pk)
 
 
