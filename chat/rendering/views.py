@@ -23,7 +23,7 @@ from chat.rendering.live import StoredResponse
 from chat.rendering.made import files_of, is_picture, is_there, person_address
 from chat.responses.dialects import DIALECTS
 
-# From here on a chip says how many: the half of many a model's window is filled with five such documents.
+# From here on a chip says how many: five such documents fill the window of many a model.
 MANY_TOKENS = 20_000
 
 STATUS_SENTENCES = {
@@ -60,7 +60,7 @@ class ChipView:
     size: int
     received: int
     preview_url: str = ""  # "" for what cannot be shown
-    pages: int = 0  # that a preview can be opened at
+    pages: int = 0
     is_forgotten: bool = False
     excerpt_url: str = ""  # where some pages of a long one can be chosen
 
@@ -198,13 +198,13 @@ def foot_view(turn: Turn, *, readonly: bool = False, is_new: bool = False, oob: 
 
 def made_views(responses: Iterable[Response]) -> list[MadeView]:
     """What the responses of a turn made, in the order in which they did."""
-    return [
-        _made_view(attachment, is_embedded=attachment.made_as in embedded)
-        for response in responses
-        if (files := files_of(response)) is not None
-        for embedded in [files.embedded_in(marked_blocks(response).values()) if files.all else set()]
-        for attachment in files.all
-    ]
+    found: list[MadeView] = []
+    for response in responses:
+        files = files_of(response)
+        if files is not None and files.all:
+            embedded = files.embedded_in(marked_blocks(response).values())
+            found += [_made_view(file, is_embedded=file.made_as in embedded) for file in files.all]
+    return found
 
 
 def _made_view(attachment: Attachment, *, is_embedded: bool) -> MadeView:
@@ -309,7 +309,7 @@ def chip_view(attachment: Attachment) -> ChipView:
         size=attachment.size,
         received=attachment.received,
         preview_url=reverse("file_preview", args=[attachment.pk]) if shown else "",
-        pages=(attachment.pages or 0) if shown else 0,
+        pages=attachment.pages or 0,
         is_forgotten=attachment.forgotten_at is not None,
         excerpt_url=reverse("file_excerpt", args=[attachment.pk]) if shown and _is_long(attachment) else "",
     )
