@@ -217,6 +217,8 @@ class TestDeletion:
         chip = html[html.index("chip--forgotten") :].partition("</li>")[0]
         assert text_of(chip).endswith("report.pdf deleted")
         assert "<a" not in chip
+        assert "data-preview" not in chip
+        assert 'data-pages="3"' in chip, "what cites it must not open another PDF"
         assert str(pdf.pk) not in html
 
     @pytest.mark.parametrize("name", ["file", "file_thumbnail", "file_preview", "file_delete", "file_page"])
