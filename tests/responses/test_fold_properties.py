@@ -64,29 +64,30 @@ def any_way(rng: random.Random) -> Telling:
 
 @thorough
 @given(MADE_UP)
-def test_deltas_alone_tell_all_that_deltas_can_know(data: bytes) -> None:
-    """That is: everything but the results of calls, encrypted reasoning and the tools of an MCP server."""
+def test_deltas_alone_done_events_alone_and_the_final_payload_tell_the_same_response(data: bytes) -> None:
+    """Three promises for each response: to make one up takes hypothesis as long as to tell it takes us."""
     response, rng = made_up(data)
+    deltas_alone_tell_all_that_deltas_can_know(response, rng)
+    done_events_alone_tell_the_whole_response(response, rng)
+    the_final_payload_tells_the_whole_response_whatever_came_before(response, rng)
+
+
+def deltas_alone_tell_all_that_deltas_can_know(response: Json, rng: random.Random) -> None:
+    """That is: everything but the results of calls, encrypted reasoning and the tools of an MCP server."""
     draft = fold(events(stream(response, replace(any_way(rng), dones=False, output=False), rng)))
     assert draft.output() == [known(item) for item in response["output"]]
     assert draft.text() == text_of(response)
     assert (draft.status, draft.terminal_seen) == ("completed", True)
 
 
-@thorough
-@given(MADE_UP)
-def test_done_events_alone_tell_the_whole_response(data: bytes) -> None:
-    response, rng = made_up(data)
+def done_events_alone_tell_the_whole_response(response: Json, rng: random.Random) -> None:
     how = replace(any_way(rng), deltas=False, output=False, announces=rng.random() < 0.5, text_dones=rng.random() < 0.5)
     draft = fold(events(stream(response, how, rng)))
     assert draft.output() == response["output"]
     assert draft.text() == text_of(response)
 
 
-@thorough
-@given(MADE_UP)
-def test_the_final_payload_tells_the_whole_response_whatever_came_before(data: bytes) -> None:
-    response, rng = made_up(data)
+def the_final_payload_tells_the_whole_response_whatever_came_before(response: Json, rng: random.Random) -> None:
     how = any_way(rng)
     told = stream(response, replace(how, deltas=rng.random() < 0.5, dones=rng.random() < 0.5), rng)
     final = told.pop()
