@@ -107,6 +107,9 @@ class Tape:
     def pick(self, values: Sequence[T]) -> T:
         return values[self.below(len(values))]
 
+    def raw(self, most: int) -> bytes:
+        return bytes(self.below(256) for _ in range(self.below(most + 1)))
+
     def text(self, longest: int = 5) -> str:
         return "".join(self.pick(WORDS) for _ in range(self.below(longest)))
 
