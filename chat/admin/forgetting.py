@@ -22,6 +22,15 @@ else:
     ForgettingBase = CopyBase = admin.ModelAdmin
 
 
+class GoesWithItsProvider(ReadOnly):
+    """Nothing is deleted here; but whoever deletes a provider deletes what is known of its files."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        match = request.resolver_match
+        of_provider = match is not None and (match.url_name or "").startswith("chat_provider_")
+        return of_provider and bool(request.user.has_perm("chat.delete_provider"))
+
+
 class StateFilter(admin.SimpleListFilter):
     """Open ones first: they are what an operator comes for."""
 
@@ -51,7 +60,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Forgetting)
-class ForgettingAdmin(ReadOnly, ForgettingBase):
+class ForgettingAdmin(GoesWithItsProvider, ForgettingBase):
     actions = ("try_now",)
     list_display = ("upstream_id", "kind", "provider", "state", "tries", "error", "created_at")
     list_filter = (StateFilter, "kind", "provider")
@@ -81,7 +90,7 @@ class ForgettingAdmin(ReadOnly, ForgettingBase):
 
 
 @admin.register(ProviderFile)
-class CopyAdmin(ReadOnly, CopyBase):
+class CopyAdmin(GoesWithItsProvider, CopyBase):
     actions = None
     list_display = ("file_id", "attachment", "owner", "provider", "purpose", "created_at", "expires_at")
     list_filter = ("provider", "purpose")

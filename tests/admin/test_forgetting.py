@@ -79,3 +79,15 @@ def test_copies_at_providers_are_listed_with_their_owners(
     page = admin_client.get(address).content.decode()
     assert all(words in page for words in ("file-7", "tides.pdf", "alice", "House"))
     assert sam_client.get(address).status_code == 403
+
+
+def test_a_provider_is_deleted_with_what_is_known_of_its_files(
+    admin_client: Client, provider: Provider, rows: dict[str, Forgetting], alice: User
+) -> None:
+    attachment = make_attachment(alice, content=b"")
+    ProviderFile.objects.create(attachment=attachment, provider=provider, file_id="file-7", purpose="user_data")
+    address = reverse("admin:chat_provider_delete", args=[provider.pk])
+    assert admin_client.post(address, {"post": "yes"}).status_code == 302
+    assert not Provider.objects.filter(pk=provider.pk).exists()
+    assert not Forgetting.objects.exists()
+    attachment.refresh_from_db()

@@ -201,6 +201,15 @@ async def test_what_is_not_there_any_more_is_done(azure: Azure, deployment: Depl
     assert {row.error async for row in Forgetting.objects.all()} == {forgetting.GONE_ALREADY}
 
 
+async def test_containers_go_too(azure: Azure, deployment: Deployment) -> None:
+    client = engines.client_for(deployment.provider)
+    container = await client.create_container("shelf")
+    await note(deployment.provider, Kind.CONTAINER, container["id"])
+    await forgetting.carry_out_due()
+    assert [row["id"] async for row in client.containers()] == []
+    assert [row.error async for row in Forgetting.objects.exclude(done_at=None)] == [""]
+
+
 async def test_a_provider_without_its_key_is_tried_again_later(
     azure: Azure, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
