@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -33,6 +34,11 @@ class AttachmentQuerySet(models.QuerySet["Attachment"]):
 
     def ready(self) -> AttachmentQuerySet:
         return self.filter(status=Attachment.Status.READY)
+
+    def to_fetch(self, before: datetime) -> AttachmentQuerySet:
+        """Files that a model made, and that have waited since before that time; the oldest first."""
+        waiting = self.filter(status=Attachment.Status.CHECKING, made_by__isnull=False, created_at__lt=before)
+        return waiting.order_by("created_at")
 
 
 class Attachment(models.Model):
@@ -86,6 +92,12 @@ class Attachment(models.Model):
         ordering = ["created_at"]
         constraints = [
             models.UniqueConstraint(fields=["made_by", "made_as"], name="made_file_once_per_response"),
+        ]
+        indexes = [
+            # The state in it, not in its condition: SQLite uses none whose condition a query gives as a parameter.
+            models.Index(
+                fields=["status", "created_at"], name="made_to_fetch", condition=models.Q(made_by__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

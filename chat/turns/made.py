@@ -414,10 +414,8 @@ async def collect_left() -> int:
 
 def _left() -> list[Attachment]:
     now = timezone.now()
-    stale = Attachment.objects.filter(
-        status=Status.CHECKING, made_by__isnull=False, created_at__lt=now - timedelta(seconds=STALE_SECONDS)
-    )
-    rows = stale.select_related("made_by__turn__deployment__provider").order_by("created_at")[:MOST_FILES]
+    stale = Attachment.objects.to_fetch(before=now - timedelta(seconds=STALE_SECONDS))
+    rows = stale.select_related("made_by__turn__deployment__provider")[:MOST_FILES]
     return [row for row in rows if _taken(row, now)]
 
 

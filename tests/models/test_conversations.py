@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from chat.models import Attachment, Conversation, Deployment, Provider, ProviderFile, Response, Status, Turn, User
@@ -122,6 +123,13 @@ class TestIndexes:
     def test_live_turns_of_a_conversation_are_found_by_theirs(self, alice: User) -> None:
         rows = Turn.objects.filter(conversation=uuid.uuid4(), status__in=LIVE).order_by()  # as exists() asks
         assert "turns_by_status" in self.plan(*rows.query.sql_with_params())
+
+    @pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's plan")
+    def test_files_that_are_still_to_be_fetched_are_found_by_theirs(self, db: None) -> None:
+        rows = Attachment.objects.to_fetch(before=timezone.now())
+        plan = self.plan(*rows.query.sql_with_params())
+        assert "made_to_fetch" in plan
+        assert "TEMP B-TREE" not in plan
 
 
 class TestCascade:
