@@ -57,6 +57,9 @@ PAGE_WIDTHS = (800, 1600)
 PAGE_MAX_HEIGHTS = 4
 PAGE_QUALITY = 80
 
+# How many painted pages of one document are kept: a few hundred kB each.
+PAGES_KEPT = 200
+
 # Processes that paint, how long one may take over a page, and how long it waits for the next.
 PAINTERS = 2
 PAINTER_SECONDS = 20.0

@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from django.core.files.base import ContentFile
+from django.core.files.storage import Storage
 from django.db.models.fields.files import FieldFile
 
 from chat.files import limits
@@ -51,7 +52,16 @@ def _page(attachment: Attachment, number: int, width: int) -> FieldFile:
             # It was deleted while it was painted.
             kept.storage.delete(kept.name)
             raise FileNotFoundError(attachment.file.name)
+        _keep_some(kept.storage, pages_folder(attachment), number)
     return kept
+
+
+def _keep_some(storage: Storage, folder: str, number: int) -> None:
+    """Of a long document only the pictures around the page that was looked at last: they count for nobody's quota."""
+    _, names = storage.listdir(folder)
+    names.sort(key=lambda name: abs(int(name.partition("-")[0]) - number))
+    for name in names[limits.PAGES_KEPT :]:
+        storage.delete(f"{folder}/{name}")
 
 
 def _is_stored(file: FieldFile) -> bool:

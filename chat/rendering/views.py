@@ -320,9 +320,8 @@ def _is_long(attachment: Attachment) -> bool:
 
 
 def can_be_shown(attachment: Attachment) -> bool:
-    """Whether the preview shows it: a PDF, or a picture, that is there."""
-    is_there = attachment.status == Attachment.Status.READY and attachment.forgotten_at is None
-    return is_there and attachment.media_type in SHOWN_TYPES
+    """Whether the preview shows it: a PDF, a picture or a table, that is there."""
+    return is_there(attachment) and (attachment.media_type in SHOWN_TYPES or is_table(attachment))
 
 
 def chip_detail(attachment: Attachment) -> str:

@@ -26,6 +26,7 @@ from chat.conversations.forget import forget_attachment
 from chat.files import limits, paint
 from chat.files.errors import Refused, StorageAway
 from chat.files.serving import give_connection_back, serve, still_good
+from chat.files.tables import is_table
 from chat.models import Attachment, User
 from chat.models.conversations import TurnAttachment
 from chat.rendering.views import ConversationList, ToastView, can_be_shown, chip_view, file_size
@@ -116,14 +117,14 @@ class LibraryView:
 
 @dataclass(frozen=True)
 class PreviewView:
-    """`_preview.html`: a PDF has `pages`, an image none."""
+    """`_preview.html`: a PDF has `pages`, a table `table_url`, an image neither."""
 
     name: str
     detail: str
     url: str
     pages: range
     page_url: str
-    thumbnail_url: str
+    table_url: str
     width: int | None
     height: int | None
 
@@ -182,7 +183,7 @@ def chips(request: PersonRequest) -> HttpResponse:
 @require_safe
 @person_only
 def preview(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
-    """The dialog that shows a PDF or an image. Without JavaScript, the file itself does."""
+    """The dialog that shows a PDF, an image or a table. Without JavaScript, the file itself does."""
     attachment = attachment_for(request.user, pk)
     if not can_be_shown(attachment):
         raise Http404
@@ -287,7 +288,7 @@ def preview_view(attachment: Attachment) -> PreviewView:
         url=chip.url,
         pages=range(1, chip.pages + 1),
         page_url=reverse("file_page", args=[attachment.pk, 0]) if chip.pages else "",
-        thumbnail_url=chip.thumbnail_url,
+        table_url=reverse("file_table", args=[attachment.pk]) if is_table(attachment) else "",
         width=attachment.width,
         height=attachment.height,
     )

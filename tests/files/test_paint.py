@@ -148,6 +148,18 @@ class TestKept:
         with again.storage.open(str(again.name)) as file:
             assert opened(file.read()).size == (800, 1131)
 
+    def test_of_a_long_document_the_pages_around_the_last_one_are_kept(
+        self, kept: Attachment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Painter, "paint", lambda *_, **__: b"RIFF")
+        monkeypatch.setattr(limits, "PAGES_KEPT", 3)
+        for number, width in [(1, 800), (2, 800), (12, 800), (11, 800), (11, 1600)]:
+            async_to_sync(paint.page)(kept, number, width)
+
+        _, names = default_storage.listdir(pages_folder(kept))
+
+        assert sorted(names) == ["11-1600.webp", "11-800.webp", "12-800.webp"]
+
     def test_the_pictures_go_with_the_file(self, kept: Attachment, alice: User) -> None:
         other = make_attachment(alice, content=kept.file.read(), pages=3)
         for attachment in (kept, other):

@@ -248,10 +248,19 @@ class TestPreview:
         assert f'src="/files/{image.pk}/" alt="a.png" width="30" height="20"' in html
         assert "data-preview-pages" not in html
 
-    def test_is_not_offered_for_what_cannot_be_shown(self, alice_client: Client, alice: User) -> None:
-        table = make_attachment(alice, "a.csv", media_type="text/csv", pages=None)
+    def test_of_a_table_fetches_its_first_rows(self, alice_client: Client, alice: User) -> None:
+        table = make_attachment(alice, "a.csv", b"name,many\n<b>,2\n", media_type="text/csv", pages=None)
 
-        assert alice_client.get(reverse("file_preview", args=[table.pk]), headers=HTMX).status_code == 404
+        html = alice_client.get(reverse("file_preview", args=[table.pk]), headers=HTMX).content.decode()
+        rows = alice_client.get(f"/files/{table.pk}/table/", headers=HTMX).content.decode()
+
+        assert f'hx-get="/files/{table.pk}/table/" hx-trigger="load"' in html
+        assert "<td>&lt;b&gt;</td>" in rows
+
+    def test_is_not_offered_for_what_cannot_be_shown(self, alice_client: Client, alice: User) -> None:
+        archive = make_attachment(alice, "a.zip", media_type="application/zip", pages=None)
+
+        assert alice_client.get(reverse("file_preview", args=[archive.pk]), headers=HTMX).status_code == 404
         assert "data-preview" not in alice_client.get("/files/").content.decode()
 
     def test_asked_for_as_a_page_is_the_file_itself(self, alice_client: Client, pdf: Attachment) -> None:
