@@ -7,6 +7,7 @@ turns.run: history → input items → engines (Provider → client) → respons
   → fold into a draft; the final payload wins over the deltas
   → exactly one terminal state, stored by turns.writer before the page is told
   → what the model made is noted with the end, and fetched at once: turns.made
+turns.forgetting: what was deleted here is deleted at the provider, again and again until it is gone
 turns.resuming: a stream that broke is gone on with, or fetched; turns.sweep: a run whose process died is adopted, or
   closed with its text
 turns.hub: the live state of each running response, and the tabs that watch it
