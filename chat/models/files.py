@@ -35,6 +35,12 @@ class AttachmentQuerySet(models.QuerySet["Attachment"]):
     def ready(self) -> AttachmentQuerySet:
         return self.filter(status=Attachment.Status.READY)
 
+    def made_before(self, attachment: Attachment, name: str) -> AttachmentQuerySet:
+        """Files of that name that earlier answers of the conversation made; the newest first."""
+        assert attachment.made_by is not None
+        earlier = self.ready().filter(made_by__lt=attachment.made_by, name=name, forgotten_at=None)
+        return earlier.filter(made_by__turn__conversation__turns=attachment.made_by.turn_id).order_by("-made_by")
+
     def to_fetch(self, before: datetime) -> AttachmentQuerySet:
         """Files that a model made, and that have waited since before that time; the oldest first."""
         waiting = self.filter(status=Attachment.Status.CHECKING, made_by__isnull=False, created_at__lt=before)

@@ -104,9 +104,12 @@ def _reasoning_segments(index: int, item: dict[str, Any]) -> list[Segment]:
 
 
 def picture_name(item: dict[str, Any]) -> str:
-    """What the picture of a call is made as: the id of the item, or what stands for its bytes in one without."""
+    """What the picture of a call is made as: the id of the item, or what stands for its bytes in one without.
+
+    Without a slash, which tells a file in a container.
+    """
     name = item.get("id") or item.get("result")
-    return str(name).removeprefix("made:")[:LONGEST_NAME] if name else ""
+    return str(name).removeprefix("made:").replace("/", "_")[:LONGEST_NAME] if name else ""
 
 
 def _image_text(item: dict[str, Any]) -> str:

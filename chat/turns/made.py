@@ -34,7 +34,7 @@ from chat import engines
 from chat.files import made as keeping
 from chat.files.errors import StorageAway, quoted
 from chat.files.inspect import TITLE_MAX_CHARACTERS, clean_name
-from chat.files.storage import drop_bytes
+from chat.files.storage import drop_bytes, on_disk
 from chat.models import Attachment, Response
 from chat.models.files import MADE_NAME_LENGTH
 from chat.rendering.answer import HasOutput, marked_blocks, parts_of, picture_name
@@ -344,11 +344,26 @@ class _Fetching:
         container, slash, file = row.made_as.partition("/")
         if not slash:
             return await self._picture(row, path)
-        if not (container and self._has_containers):
-            raise LookupError(f"{row.made_as} is in no container")
-        if file.startswith(UNNAMED):
-            file = await self._id_of(container, file.removeprefix(UNNAMED))
+        if not file.startswith(UNNAMED):
+            return await self._from(container, file, path)
+        name = file.removeprefix(UNNAMED)
+        try:
+            return await self._from(container, await self._id_of(container, name), path)
+        except (NotFound, InvalidRequest, LookupError):
+            return await self._copy_of_earlier(row, name, path)
+
+    async def _from(self, container: str, file: str, path: Path) -> Path:
+        if not self._has_containers:
+            raise LookupError(f"{container} cannot be looked into")
         await self._client.download_container_file(container, file, path, settings.FILE_MAX_BYTES)
+        return path
+
+    async def _copy_of_earlier(self, row: Attachment, name: str, path: Path) -> Path:
+        """What an earlier answer of the conversation made, and this one names again: models do, without making it anew."""
+        earlier = await in_db(Attachment.objects.made_before(row, name).first)
+        if earlier is None:
+            raise LookupError(f"{name} is nowhere")
+        await asyncio.to_thread(_copy, earlier, path)
         return path
 
     async def _picture(self, row: Attachment, path: Path) -> Path:
@@ -362,7 +377,7 @@ class _Fetching:
         if self._response is None:
             self._response = asyncio.ensure_future(self._client.retrieve(row.made_by.response_id))
         for item in _items(await self._response):
-            result = item.get("result") if item.get("id") == row.made_as else None
+            result = item.get("result") if picture_name(dict(item)) == row.made_as else None
             if isinstance(result, str) and result:
                 written = await asyncio.to_thread(write_decoded, result, path)
                 if written is not None:
@@ -370,6 +385,8 @@ class _Fetching:
         raise LookupError(f"{row.made_as} is in no response")
 
     async def _id_of(self, container: str, name: str) -> str:
+        if not (container and self._has_containers):
+            raise LookupError(f"{name} is in no container")
         if container not in self._listed:
             self._listed[container] = asyncio.ensure_future(self._names_in(container))
         return (await self._listed[container])[name]
@@ -381,6 +398,11 @@ class _Fetching:
             if len(found) >= LISTED:
                 break
         return found
+
+
+def _copy(attachment: Attachment, path: Path) -> None:
+    with on_disk(attachment) as stored:
+        shutil.copyfile(stored, path)
 
 
 # What was left

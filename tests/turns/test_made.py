@@ -235,6 +235,22 @@ async def test_the_default_install_makes_charts_and_pictures(
     assert len([e for e in page.walk() if e.tag == "img" and "data-lightbox" in e.attributes]) == 1
 
 
+async def test_a_file_that_a_later_answer_names_again_is_found_where_it_was_made(
+    upstream: Script, put: Put, deployment: Deployment
+) -> None:
+    again = Reply(events=text_events(["Again: [it](sandbox:/mnt/data/d.csv)"], response_id="resp_2"))
+    script = upstream(says("[d](sandbox:/mnt/data/d.csv)", ("cfile_1", "d.csv")), again)
+    holds(script, "containers/cntr_1/files/cfile_1/content", CSV)
+    first = await answered(put)
+    conversation = await sync_to_async(lambda: Turn.objects.select_related("conversation").get().conversation)()
+    asked = await sync_to_async(put)("And again?", conversation)
+    run.start(asked)
+    await run.wait_for(asked.turn.pk)
+    [made_then], [named_now] = await files_of(first), await files_of(asked.response)
+    assert (named_now.status, named_now.sha256) == (Attachment.Status.READY, made_then.sha256)
+    assert named_now.file.name != made_then.file.name
+
+
 # Gone
 
 
