@@ -25,13 +25,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 from chat.conversations.forget import forget_attachment
 from chat.files import limits, paint
 from chat.files.errors import Refused, StorageAway
+from chat.files.inspect import PDF
 from chat.files.serving import give_connection_back, serve, still_good
 from chat.files.tables import is_table
-from chat.models import Attachment, User
+from chat.models import Attachment, Turn, User
 from chat.models.conversations import TurnAttachment
 from chat.rendering.views import ConversationList, ToastView, can_be_shown, chip_view, file_size
 from chat.web import uploads
-from chat.web.access import PersonRequest, attachment_for, person_only
+from chat.web.access import PersonRequest, attachment_for, person_only, turn_for
 from chat.web.actions import toast_swap
 from chat.web.pages import PersonView, is_fragment, person_view, tab_of
 from chat.web.sidebar import conversation_list, person_timezone
@@ -190,6 +191,24 @@ def preview(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
     if not request.headers.get("HX-Request"):
         return redirect("file", pk=pk)
     return render(request, "chat/_preview.html", {"preview": preview_view(attachment)})
+
+
+@never_cache
+@require_safe
+@person_only
+def cited(request: PersonRequest, pk: int, number: int) -> HttpResponse:
+    """The preview of what an answer means by "page 7": the newest PDF with such a page, of its turn or one before.
+
+    One that was deleted counts, so that no other stands for it.
+    """
+    path = Turn.objects.path_ids(turn_for(request.user, pk).pk)
+    sent = TurnAttachment.objects.filter(turn_id__in=path, attachment__media_type=PDF, attachment__pages__gte=number)
+    found = sent.order_by("-turn_id", "-pk").select_related("attachment").first()
+    if found is None:
+        return sentence(f"No PDF with a page {number} is attached here.")
+    if found.attachment.forgotten_at is not None:
+        return sentence(f"“{found.attachment.name}” was deleted.")
+    return redirect("file_preview", pk=found.attachment_id)
 
 
 @require_safe

@@ -32,6 +32,7 @@ urlpatterns = [
     path("files/<uuid:pk>/preview/", library.preview, name="file_preview"),
     path("files/<uuid:pk>/pages/<int:number>.webp", library.page_picture, name="file_page"),
     path("files/<uuid:pk>/delete/", library.delete, name="file_delete"),
+    path("turns/<int:pk>/cited/<int:number>/", library.cited, name="cited"),
     path("files/<uuid:pk>/excerpt/", excerpt.excerpt, name="file_excerpt"),
     path("remote-image/", remote_image.remote_image, name="remote_image"),
     path("healthz", health.health, name="health"),

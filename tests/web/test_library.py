@@ -20,7 +20,7 @@ from pytest_django import Settings
 from chat.conversations.forget import forget_attachment
 from chat.files.errors import Refused
 from chat.files.painter import Painter
-from chat.models import Attachment, Conversation, User
+from chat.models import Attachment, Conversation, Turn, User
 from chat.models.conversations import TurnAttachment
 from chat.web import library
 from tests.files.makers import make_image, make_pdf, opened
@@ -218,7 +218,6 @@ class TestDeletion:
         assert text_of(chip).endswith("report.pdf deleted")
         assert "<a" not in chip
         assert "data-preview" not in chip
-        assert 'data-pages="3"' in chip, "what cites it must not open another PDF"
         assert str(pdf.pk) not in html
 
     @pytest.mark.parametrize("name", ["file", "file_thumbnail", "file_preview", "file_delete", "file_page"])
@@ -267,6 +266,41 @@ class TestPreview:
         answer = alice_client.get(reverse("file_preview", args=[pdf.pk]))
 
         assert (answer.status_code, answer.headers["Location"]) == (302, f"/files/{pdf.pk}/")
+
+
+class TestCitedPage:
+    """What an answer means by "page 2"."""
+
+    @pytest.fixture
+    def turns(self, alice: User) -> list[Turn]:
+        """Three, each with a PDF: of three pages, of two, and of one; and a branch beside the second."""
+        conversation = make_conversation(alice)
+        turns = [make_turn(conversation) for _ in range(3)]
+        turns.append(make_turn(conversation, parent=turns[0]))
+        for turn, pages in zip(turns, (3, 2, 1, 9), strict=True):
+            file = make_attachment(alice, f"{pages}.pdf", pages=pages)
+            TurnAttachment.objects.create(turn=turn, attachment=file)
+        return turns
+
+    def opened_by(self, client: Client, turn: Turn, page: int) -> str:
+        answer = client.get(reverse("cited", args=[turn.pk, page]), headers=HTMX, follow=True)
+        assert answer.status_code in (200, 422)
+        return text_of(answer.content)
+
+    def test_is_of_the_newest_pdf_that_has_it(self, alice_client: Client, turns: list[Turn]) -> None:
+        assert "1.pdf" in self.opened_by(alice_client, turns[2], 1)
+        assert "2.pdf" in self.opened_by(alice_client, turns[2], 2)
+        assert "3.pdf" in self.opened_by(alice_client, turns[2], 3)
+        assert "3.pdf" in self.opened_by(alice_client, turns[0], 1), "what came later is not meant"
+
+    def test_is_not_of_another_branch(self, alice_client: Client, turns: list[Turn]) -> None:
+        assert "No PDF with a page 9 is attached here." in self.opened_by(alice_client, turns[2], 9)
+        assert "9.pdf" in self.opened_by(alice_client, turns[3], 9)
+
+    def test_of_a_deleted_pdf_is_not_looked_for_in_another(self, alice_client: Client, turns: list[Turn]) -> None:
+        forget_attachment(turns[1].attachments.get())
+
+        assert self.opened_by(alice_client, turns[2], 2) == "“2.pdf” was deleted."
 
 
 class TestPageOfAPdf:

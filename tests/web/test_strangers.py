@@ -59,6 +59,7 @@ ALLOWED = {
     "file_thumbnail": ["get"],
     "file_table": ["get"],
     "made": ["get"],
+    "cited": ["get"],
     "file_preview": ["get"],
     "file_page": ["get"],
     "file_delete": ["get", "post"],
@@ -82,7 +83,7 @@ class Belongings:
             pk = self.table.pk
         elif name.startswith("file"):
             pk = self.attachment.pk
-        elif name in ("retry", "go_on", "made"):
+        elif name in ("retry", "go_on", "made", "cited"):
             pk = self.asked.turn.pk
         route = str(pattern.pattern).replace("<int:after>", str(self.asked.response.pk)).replace("<int:number>", "1")
         return "/" + route.replace("<uuid:pk>", str(pk)).replace("<int:pk>", str(pk))

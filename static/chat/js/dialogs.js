@@ -38,6 +38,7 @@ export async function openFrom(url) {
     const signin = answer.headers.get("HX-Redirect");
     if (signin) location.assign(signin);
     else if (answer.ok) return shown(await answer.text());
+    else if (answer.status === 422) showToast(await answer.text());
     else showToast("This is not there any more. Reload the page.");
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;

@@ -2,7 +2,7 @@
 // answers, and from the page numbers that an answer cites.
 
 import { isPlainClick, openFrom } from "./dialogs.js";
-import { on, onChange, showToast } from "./page.js";
+import { on, onChange } from "./page.js";
 
 const WIDTHS = [800, 1600];
 const SCROLLS = ["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"];
@@ -20,12 +20,11 @@ on("click", "a:has(> img[data-lightbox])", (event, link) => {
   show(`${file[0]}preview/`);
 });
 
+// The server knows which PDF is meant: the turn that brought it may not be in the page.
 on("click", "a.page-ref[data-page]", (event, link) => {
   event.preventDefault();
-  const page = Number(link.dataset.page);
-  const source = sourceOf(link, page);
-  if (source?.dataset.preview) show(source.dataset.preview, page);
-  else if (source) showToast(`“${source.querySelector(".chip__name").textContent}” was deleted.`);
+  const turn = link.closest(".turn")?.id.slice(1);
+  if (turn) show(`/turns/${turn}/cited/${link.dataset.page}/`, Number(link.dataset.page));
 });
 
 // Without a PDF a page number is text. Looked at only when turns came or went: frames arrive many times a second.
@@ -35,15 +34,8 @@ onChange(() => {
   const now = turns ? `${turns.id} ${turns.childElementCount}` : "";
   if (now === known) return;
   known = now;
-  document.body.toggleAttribute("data-has-pdf", Boolean(turns?.querySelector("[data-preview][data-pages]")));
+  document.body.toggleAttribute("data-has-pdf", Boolean(turns?.querySelector("[data-preview][data-pages], [data-earlier]")));
 });
-
-/** The newest PDF before the answer that has such a page; one that was deleted counts, so that no other stands for it. */
-function sourceOf(link, page) {
-  const isBefore = (chip) => chip.compareDocumentPosition(link) & Node.DOCUMENT_POSITION_FOLLOWING;
-  const all = [...document.querySelectorAll("[data-turns] [data-pages]")];
-  return all.findLast((chip) => Number(chip.dataset.pages) >= page && isBefore(chip));
-}
 
 async function show(url, page = 1) {
   const dialog = await openFrom(url);
