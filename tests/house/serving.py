@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -25,6 +27,9 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
 
 def manage(*arguments: str, env: dict[str, str], timeout: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
     """Run manage.py to its end."""
+    if env.get("PYTHONPATH") == os.environ.get("PYTHONPATH"):
+        return _console.run(arguments, env)
+    # Python itself is to start differently.
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -35,6 +40,50 @@ def manage(*arguments: str, env: dict[str, str], timeout: float = START_SECONDS)
         timeout=timeout,
         check=False,
     )
+
+
+class Console:
+    """tests.house.console: started when the first command is run, ends with the tests."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def run(self, arguments: Sequence[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        answer = ""
+        with self._lock:
+            process = self._process = self._process or self._started()
+            assert process.stdin
+            assert process.stdout
+            try:
+                process.stdin.write(json.dumps([arguments, env]) + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+            finally:
+                if not answer:  # it broke, or the test ran out of time
+                    os.killpg(process.pid, signal.SIGKILL)
+                    self.end()
+        assert answer, f"manage.py {arguments[0]} broke off"
+        return subprocess.CompletedProcess(arguments, *json.loads(answer))
+
+    def _started(self) -> subprocess.Popen[str]:
+        atexit.register(self.end)
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.house.console"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # its forks can be ended with it, and Ctrl-C is for the tests
+        )
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
+
+
+_console = Console()
 
 
 def _cpu_of_the_dead() -> float:
@@ -56,7 +105,6 @@ class Server:
         self.arguments = arguments
         self.env = environment(data_dir, **{"PORT": "0", **variables})
         self.output = ""
-        self._console: subprocess.Popen[str] | None = None
         self.start()
 
     def start(self) -> None:
@@ -120,31 +168,10 @@ class Server:
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of manage.py with the server's data and environment."""
-        if self._console is None:
-            self._console = subprocess.Popen(
-                [sys.executable, "-m", "tests.house.console"],
-                cwd=ROOT,
-                env=self.env,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        assert self._console.stdin
-        assert self._console.stdout
-        self._console.stdin.write(json.dumps(arguments) + "\n")
-        self._console.stdin.flush()
-        answer = self._console.stdout.readline()
-        assert answer, f"manage.py {arguments[0]} broke off"
-        return subprocess.CompletedProcess(arguments, *json.loads(answer))
-
-    def _end_console(self) -> None:
-        if self._console is not None:
-            self._console.communicate()
-            self._console = None
+        return manage(*arguments, env=self.env)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop and return its exit code."""
-        self._end_console()
         before = _cpu_of_the_dead()
         if self.process.poll() is None:
             self.process.send_signal(how)
