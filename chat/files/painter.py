@@ -22,6 +22,9 @@ from chat.files.trial import PASSED_ON, ROOT, _limit_memory
 
 log = logging.getLogger(__name__)
 
+# Answers that are being written go first.
+NICE = 5
+
 
 class Painter:
     """One such process, started when the first page is asked for. It paints one page at a time."""
@@ -104,6 +107,8 @@ class Painter:
 
 def main() -> None:
     """What the process does."""
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(NICE)
     _limit_memory()
     for line in sys.stdin.buffer:
         wanted = json.loads(line)
