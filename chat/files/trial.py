@@ -31,6 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # What a process needs to start; the rest of the environment holds keys.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
+NICE = 10
+
 Outcome = tuple[dict[str, Any], bytes]
 
 
@@ -94,12 +96,19 @@ def perform(task: str, path: Path, *, called: str, seconds: float, **given: int)
 
 def main(task: str, path: Path, called: str, given: dict[str, int]) -> None:
     """What the process does."""
+    _step_back()
     _limit_memory()
     try:
         facts, data = TASKS[task](path, called, **given)
     except Refused as refusal:
         facts, data = {"refused": refusal.sentence}, b""
     sys.stdout.buffer.write(json.dumps(facts).encode() + b"\n" + data)
+
+
+def _step_back() -> None:
+    """Answers that are being written go first."""
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(NICE)
 
 
 def _limit_memory() -> None:
