@@ -21,7 +21,7 @@ from daphne.http_protocol import WebRequest
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
 from django.core.exceptions import RequestAborted
-from twisted.internet import defer, reactor
+from twisted.internet import defer, reactor, tcp
 
 from chat.turns import lifecycle
 
@@ -90,6 +90,21 @@ class BoundedSocket(WebSocketProtocol):
         super().onMessage(payload, isBinary)
 
 
+class Connection(tcp.Server):
+    """Sends at once what can be sent, where nothing waits before it.
+
+    Twisted's own puts all by, asks the system when it may be written, and then asks it for silence again: of a frame
+    of a few words that is more than half of what it costs.
+    """
+
+    def write(self, data: bytes) -> None:
+        if data and self.connected and not (self._writeDisconnected or self.dataBuffer or self._tempDataBuffer):
+            sent = self.writeSomeData(data)
+            if isinstance(sent, int):
+                data = data[sent:]
+        super().write(data)  # also of a connection that is lost: there it is noticed
+
+
 class ChatServer(Server):
     """Serves `application` on `listener` until SIGINT or SIGTERM."""
 
@@ -129,7 +144,8 @@ class ChatServer(Server):
         self.http_factory.buildProtocol = bounded
         self.ws_factory.protocol = BoundedSocket
         self.listener.setblocking(False)
-        reactor.adoptStreamPort(self.listener.fileno(), self.listener.family, self.http_factory)
+        port = reactor.adoptStreamPort(self.listener.fileno(), self.listener.family, self.http_factory)
+        port.transport = Connection
         # From inside the loop, when the signal handlers are in place.
         reactor.callLater(0, self.ready)
 

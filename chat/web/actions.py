@@ -40,6 +40,7 @@ from chat.web.access import (
     turn_for,
 )
 from chat.web.pages import TurnsView, item_html, new_item_swap, page_view, sidebar_swap, tab_of
+from chat.web.queue import in_line
 from chat.web.sidebar import conversation_item, is_of_today, person_timezone
 
 K = TypeVar("K")
@@ -49,12 +50,13 @@ K = TypeVar("K")
 @person_only
 async def ask(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
     """Take a question; the answer arrives over the socket."""
-    try:
-        asked, stays = await asyncio.shield(_store_and_start(_ask, request, pk))
-    except Refused as refused:
-        return refusal(request, refused.sentence)
-    await _tell_other_tabs(request, asked, stays=stays)
-    return await sync_to_async(_asked_response)(request, asked, pk is None, stays)
+    async with in_line():
+        try:
+            asked, stays = await asyncio.shield(_store_and_start(_ask, request, pk))
+        except Refused as refused:
+            return refusal(request, refused.sentence)
+        await _tell_other_tabs(request, asked, stays=stays)
+        return await sync_to_async(_asked_response)(request, asked, pk is None, stays)
 
 
 async def _store_and_start(
