@@ -260,6 +260,12 @@ class TestRefused:
         self.refused(alice, None, question(attachment_ids=[make_attachment(bob).pk]), sentence)
         self.refused(alice, None, question(attachment_ids=[uuid.uuid4()]), sentence)
 
+    def test_more_files_than_a_message_takes(self, alice: User, deployment: Deployment, settings: Settings) -> None:
+        settings.FILES_PER_TURN = 2
+        ids = [make_attachment(alice).pk for _ in range(3)]
+        self.refused(alice, None, question(attachment_ids=ids), "The message has 3 files; 2 fit. Remove some")
+        assert ask(alice, None, question(attachment_ids=ids[:2])).turn.pk
+
     @pytest.mark.parametrize("status", [s for s in Attachment.Status if s != Attachment.Status.READY])
     def test_a_file_that_is_not_ready(self, alice: User, deployment: Deployment, status: str) -> None:
         files = [make_attachment(alice), make_attachment(alice, "late.pdf", status=status)]
