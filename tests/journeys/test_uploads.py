@@ -101,3 +101,20 @@ def test_a_message_takes_so_many_files_and_no_more(tab: Tab, tmp_path: Path) -> 
     tab.attach(*paths)
     expect(tab.chips.nth(1)).to_contain_text("“two.pdf” is one too many: a message takes 1 files.")
     expect(tab.chips.nth(0)).to_contain_text("1 page")
+
+
+def test_without_javascript_a_small_file_goes_with_the_question(open_tab: Callable[..., Tab], tmp_path: Path) -> None:
+    tab = open_tab(java_script_enabled=False)
+    tab.box.fill("When did ships come?")
+    tab.page.get_by_label("One file of up to 2 MB:").set_input_files(
+        make_pdf(tmp_path / "harbour.pdf", ["The harbour froze in January, and no ship came in before March."])
+    )
+    tab.page.get_by_role("button", name="Send with this file").click()
+    tab.page.wait_for_url("**/c/*/")
+    expect(tab.last.locator(".question__text")).to_have_text("When did ships come?")
+    expect(tab.last.locator(".question .chip")).to_contain_text("harbour.pdf")
+    for _ in range(20):  # a page without scripts is looked at again by hand
+        if tab.last.locator(".foot[data-status=completed]").count():
+            break
+        tab.page.reload()
+    expect(tab.answer).to_contain_text("March")
