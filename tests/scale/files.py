@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fpdf import FPDF
 
+from tests.house.people import FIELD, Person
 from tests.house.serving import Server
-from tests.web.test_two_processes import FIELD, Person
 
 SLICE_BYTES = 1024 * 1024
 ADDRESS = re.compile(r'"(/files/[0-9a-f-]{36}/)"')

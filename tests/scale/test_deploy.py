@@ -21,10 +21,10 @@ import yaml
 from tests.bench.answers import Order
 from tests.bench.product import child
 from tests.house.needs import missing
+from tests.house.people import Person, words_in
 from tests.house.services import Service, free_port
 from tests.house.serving import ROOT, STOP_SECONDS, Server
 from tests.house.test_settings import EXAMPLE
-from tests.web.test_two_processes import Person, words_in
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

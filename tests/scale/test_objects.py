@@ -19,11 +19,11 @@ from chat.files.objects import ObjectStorage
 from chat.files.storage import drop_bytes
 from chat.models import Attachment, Provider, User
 from chat.responses.dialects import DIALECTS
+from tests.house.people import Person
 from tests.house.serving import Server
 from tests.rows import make_attachment
 from tests.scale.files import attach, make_pdf_of
 from tests.scale.s3 import BUCKET, KEYS, S3, s3_server
-from tests.web.test_two_processes import Person
 
 MEGABYTE = 1024 * 1024
 

@@ -17,9 +17,9 @@ import pytest
 
 from tests.bench.answers import Order
 from tests.bench.product import child
+from tests.house.people import FIELD, Person, words_in
 from tests.house.postgresql import PostgreSQL
 from tests.house.serving import ROOT, Server
-from tests.web.test_two_processes import FIELD, Person, words_in
 
 POOL_SIZE = 4
 

@@ -16,9 +16,9 @@ import pytest
 
 from tests.bench.answers import Order
 from tests.bench.product import child
+from tests.house.people import Person, words_in
 from tests.house.services import Service
 from tests.house.serving import ROOT, environment, manage
-from tests.web.test_two_processes import Person, words_in
 
 
 class Uvicorn(Service):

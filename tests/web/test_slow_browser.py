@@ -14,8 +14,8 @@ from tests.bench.answers import WORD, Order
 from tests.bench.machine import resident_bytes
 from tests.bench.product import child
 from tests.bench.sockets import Socket, open_socket
+from tests.house.people import Person
 from tests.house.serving import Server
-from tests.web.test_two_processes import Person
 
 WORDS = 10_000
 GROWTH = 5_000_000
