@@ -80,6 +80,12 @@ class BoundedSocket(WebSocketProtocol):
     def dataReceived(self, data: bytes) -> None:
         self._dataReceived(data)  # without the coloured line that autobahn makes of each for a log that is not kept
 
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        if sync or chopsize or self.send_queue:
+            super().sendData(data, sync, chopsize)
+        else:
+            self.transport.write(data)  # and no line for that log either
+
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         now = time.monotonic()
         refill = (now - self.heard_at) * MESSAGES_PER_SECOND
