@@ -17,7 +17,7 @@ from chat import engines
 from chat.files import estimate
 from chat.models import Attachment, Conversation, Deployment, Response, Status, Turn, User
 from chat.models.conversations import LIVE, TurnAttachment
-from chat.models.writing import writing
+from chat.models.writing import update_rows, writing
 from chat.rendering.escape import tidy
 from chat.rendering.live import StoredResponse
 
@@ -138,9 +138,10 @@ def checked_instructions(text: str) -> str:
 
 
 def _earlier(owner: User, question: Question) -> Asked | None:
-    turn = Turn.objects.filter(idempotency_key=question.key).select_related("conversation").first()
-    if turn is None:
+    found = Turn.objects.filter(idempotency_key=question.key)
+    if not found.exists():  # nearly always, and for less
         return None
+    turn = found.select_related("conversation").get()
     # Other words under the same key are no repeat: a page that was brought back asks something new.
     if turn.conversation.owner_id != owner.pk or turn.question != question.text:
         raise Refused("This form was used before. Reload the page and send your message again.")
@@ -255,7 +256,13 @@ def _store(
     if attachments:
         TurnAttachment.objects.bulk_create([TurnAttachment(turn=turn, attachment=a) for a in attachments])
     conversation.head = turn
-    conversation.save(update_fields=["head", "title", "deployment", "last_activity_at"])
+    changed = {
+        "head": turn.pk,
+        "title": conversation.title,
+        "deployment": conversation.deployment_id,
+        "last_activity_at": now,
+    }
+    update_rows(Conversation, [conversation.pk], [changed])
     return turn
 
 
