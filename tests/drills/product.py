@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import signal
 import subprocess
@@ -12,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.house.serving import READY, ROOT, START_SECONDS, STOP_SECONDS, environment
+from tests.house.serving import READY, ROOT, START_SECONDS, STOP_SECONDS, environment, manage
 
 SERVE = ("manage.py", "serve")
 
@@ -89,15 +88,6 @@ class Product:
 
     def signin_links(self, names: Sequence[str]) -> list[str]:
         """Links that sign these people in, who are made when missing."""
-        orders = "".join(json.dumps(["signin_link", name, "--create"]) + "\n" for name in names)
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.house.console"],
-            cwd=ROOT,
-            env=self.env,
-            input=orders,
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS,
-            check=True,
-        )
-        return [json.loads(line)[1].strip() for line in done.stdout.splitlines()]
+        done = [manage("signin_link", name, "--create", env=self.env) for name in names]
+        assert not any(each.returncode for each in done), done
+        return [each.stdout.strip() for each in done]

@@ -40,7 +40,6 @@ def test_nothing_is_lost_in_twenty_kills(prepared_data: Path, tmp_path: Path) ->
     assert any(row.status == "completed" for row in record.rows)
 
 
-@pytest.mark.quiet
 def test_a_product_that_forgets_is_found_out(prepared_data: Path, tmp_path: Path) -> None:
     plan = Plan(
         kills=2,

@@ -28,6 +28,7 @@ WAITING = [
     "tests/journeys/test_deploy.py",
     "tests/scale/test_deploy.py",
     "tests/turns/test_deploy.py",
+    "tests/drills/test_drill.py",
     "tests/house/test_settings.py",
     "tests/local/test_serve.py",
     "tests/house/test_signin_in_a_browser.py",
