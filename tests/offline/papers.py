@@ -7,6 +7,7 @@ it is in the public domain.
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 from fpdf import FPDF
@@ -26,6 +27,7 @@ class _Paper(FPDF):
         self.cell(0, 10, f"Page {self.page_no()} of {{nb}}", align="C")
 
 
+@cache
 def darwin_pdf() -> bytes:
     """Ten pages with a running head, page numbers, a table of contents and hyphen-free line breaks."""
     pdf = _Paper(format=(148.0, 210.0))
