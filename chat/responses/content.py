@@ -18,7 +18,9 @@ from typing import Any
 
 from .errors import FileGone
 
-CHUNK_BYTES = 3 * 128 * 1024  # divisible by three, so that the base64 of the pieces is the base64 of the whole
+# Divisible by three, so that the base64 of the pieces is the base64 of the whole; and small, since the answers of others
+# wait while a piece is encoded and written.
+CHUNK_BYTES = 3 * 32 * 1024
 
 
 @dataclass(frozen=True)
