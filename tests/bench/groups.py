@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from . import idle, limit, paced, slow, streams, two
+from . import files, idle, limit, paced, slow, streams, two
 from .figures import Figure
 
 GROUPS: dict[str, Callable[[], Sequence[Figure]]] = {
@@ -15,5 +15,6 @@ GROUPS: dict[str, Callable[[], Sequence[Figure]]] = {
     "two": two.measure,  # the same on two processes with PostgreSQL and Redis
     "idle": idle.measure,  # the memory of two thousand open pages
     "slow": slow.measure,  # the memory that a stopped browser costs
+    "files": files.measure,  # fifty megabytes come in and go up beside the answers of others
     "limit": limit.measure,  # how many answers one process carries
 }

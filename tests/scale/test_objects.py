@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,8 +155,9 @@ async def test_a_large_file_reaches_the_provider_without_being_in_memory(s3: S3,
     await asyncio.to_thread(s3.client().put_object, Bucket=BUCKET, Key="attachments/large", Body=bytes(size))
     storage.check()
     client = Provides()
+    way: dict[str, Any] = {"provider": provider, "client": client, "dialect": DIALECTS["azure"], "held": ExitStack()}
     tracemalloc.start()
-    part = await content_part(attachment, provider=provider, client=client, dialect=DIALECTS["azure"])
+    part = await content_part(attachment, **way)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (part, client.taken) == ({"type": "input_file", "file_id": "file-1"}, size)
@@ -164,9 +166,9 @@ async def test_a_large_file_reaches_the_provider_without_being_in_memory(s3: S3,
     attachment.file.name = "attachments/lost"
     await provider.files.all().adelete()
     with pytest.raises(Refused, match="no longer stored"):
-        await content_part(attachment, provider=provider, client=client, dialect=DIALECTS["azure"])
+        await content_part(attachment, **way)
     await asyncio.to_thread(s3.kill)
     with pytest.raises(Refused, match="cannot be read just now"):
-        await content_part(attachment, provider=provider, client=client, dialect=DIALECTS["azure"])
+        await content_part(attachment, **way)
     with pytest.raises(StorageAway):
         storage.check()

@@ -1,4 +1,4 @@
-"""A browser that uploads one file again and again, as a process of its own: `python -m tests.files.uploader`.
+"""A browser that uploads one file again and again, as a process of its own: `python -m tests.bench.uploader`.
 
 Its input is one line of JSON: where, as whom, which file, for how long, over how fast a line (bytes a second; 0: as fast
 as it goes). Its output is one, too: what each upload took
