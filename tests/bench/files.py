@@ -71,6 +71,7 @@ class Round:
 def measure(rounds: int = ROUNDS) -> Sequence[Figure]:
     with stage() as ours:
         coming = coming_in(ours, rounds)
+    with stage() as ours:
         going = going_up(ours, rounds)
     figures = [
         Figure("in_stall_ms", median(coming, "stall_ms"), "ms", at_most=STALL_MS),
