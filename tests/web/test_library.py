@@ -151,7 +151,9 @@ class TestThePage:
 
         assert sorted(names) == [f"{n}.pdf" for n in range(5)]
 
-    @pytest.mark.parametrize("after", ["x", "_", "2026-01-01_x", "2026-01-01T00:00:00_506dad5d-227d-460f-acfa-c9c1dfbec81b"])
+    @pytest.mark.parametrize(
+        "after", ["x", "_", "2026-01-01_x", "2026-01-01T00:00:00_506dad5d-227d-460f-acfa-c9c1dfbec81b"]
+    )
     def test_a_broken_cursor_is_no_page(self, alice_client: Client, after: str) -> None:
         assert alice_client.get("/files/", {"after": after}).status_code == 404
 
