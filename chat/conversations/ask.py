@@ -14,6 +14,8 @@ from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from chat import engines
+from chat.conversations import summary as summaries
+from chat.conversations.summary import Summary
 from chat.files import estimate
 from chat.models import Attachment, Conversation, Deployment, Response, Status, Turn, User
 from chat.models.conversations import LIVE, TurnAttachment
@@ -43,6 +45,7 @@ class Question:
     deployment_id: int | None = None
     instructions: str | None = None
     background: bool | None = None  # of a new conversation; None: as the deployment says
+    summary: Summary | None = None  # of what is attached; the text is what the person wrote besides
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def ask(
     """
     question = replace(question, text=tidy(question.text).strip())
     attachments = _check(owner, question)
+    question = _worded(question, attachments)
     try:
         with writing():
             lock_person(owner)
@@ -108,7 +112,7 @@ def ask_again(turn: Turn, key: uuid.UUID, *, is_full: bool = False, process: uui
         conversation = locked(turn.conversation)
         refuse_while_busy(conversation.owner, conversation, is_full=is_full)
         deployment = _deployment(list(Deployment.objects.offered_to(conversation.owner)), conversation, None)
-        question = Question(turn.question, key)
+        question = Question(turn.question, key, summary=summaries.of_turn(turn))
         attachments = list(turn.attachments.order_by("turnattachment__pk"))
         _refuse_what_does_not_fit(attachments, deployment)
         again = _store(conversation, turn.parent_id, question, deployment, attachments, process)
@@ -173,6 +177,16 @@ def _check(owner: User, question: Question) -> list[Attachment]:
             raise Refused(f"“{attachment.name}” is not ready yet. Wait a moment, or remove it.")
         attachments.append(attachment)
     return attachments
+
+
+def _worded(question: Question, attachments: Sequence[Attachment]) -> Question:
+    """A summary is asked for in words of ours."""
+    if question.summary is None:
+        return question
+    try:
+        return replace(question, text=summaries.question(question.summary, attachments, question.text))
+    except summaries.Unclear as unclear:
+        raise Refused(unclear.sentence) from unclear
 
 
 def _refuse_what_does_not_fit(attachments: Sequence[Attachment], deployment: Deployment) -> None:
@@ -248,6 +262,7 @@ def _store(
         conversation=conversation,
         parent_id=parent_id,
         question=question.text,
+        summary=question.summary.stored() if question.summary else None,
         deployment=deployment,
         idempotency_key=question.key,
         status=Status.IN_PROGRESS if process else Status.QUEUED,

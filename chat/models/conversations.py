@@ -123,6 +123,9 @@ class Turn(models.Model):
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
     question = models.TextField(blank=True)
+    summary: models.JSONField[Any] = models.JSONField(
+        null=True, blank=True, help_text="Kind and language of the summary that the question asks for."
+    )
     attachments: models.ManyToManyField[Attachment, TurnAttachment] = models.ManyToManyField(
         Attachment, through="TurnAttachment", related_name="turns", blank=True
     )

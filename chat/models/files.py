@@ -114,9 +114,13 @@ class Attachment(models.Model):
         return self.media_type.startswith("image/")
 
     @property
+    def is_pdf(self) -> bool:
+        return self.media_type == "application/pdf"
+
+    @property
     def is_data(self) -> bool:
         """Text, tables, archives: what the code interpreter works with, and nothing else does."""
-        return bool(self.media_type) and not self.is_image and self.media_type != "application/pdf"
+        return bool(self.media_type) and not self.is_image and not self.is_pdf
 
 
 class ProviderFile(models.Model):

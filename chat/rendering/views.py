@@ -63,6 +63,7 @@ class ChipView:
     pages: int = 0
     is_forgotten: bool = False
     excerpt_url: str = ""  # where some pages of a long one can be chosen
+    summary_url: str = ""  # where its summary can be asked for, with that of others beside it
 
 
 @dataclass(frozen=True)
@@ -312,6 +313,7 @@ def chip_view(attachment: Attachment) -> ChipView:
         pages=attachment.pages or 0,
         is_forgotten=attachment.forgotten_at is not None,
         excerpt_url=reverse("file_excerpt", args=[attachment.pk]) if shown and _is_long(attachment) else "",
+        summary_url=reverse("summary") if shown and attachment.media_type == PDF else "",
     )
 
 

@@ -11,6 +11,7 @@ from django.db import DatabaseError
 
 from chat import engines
 from chat.conversations import history
+from chat.conversations import summary as summaries
 from chat.conversations.parameters import parameters_of, runs_code, with_container_files, works_in_background
 from chat.files import delivery
 from chat.models import Attachment, Response, Turn
@@ -175,11 +176,18 @@ async def _body(job: Job, plan: history.Plan, held: ExitStack) -> dict[str, Any]
         "model": job.deployment.name,
         "input": [_with_files(item, job.parts) for item in plan.items],
     }
-    if job.turn.conversation.instructions:
-        body["instructions"] = job.turn.conversation.instructions
+    if instructions := _instructions(job.turn):
+        body["instructions"] = instructions
     if plan.previous_response_id:
         body["previous_response_id"] = plan.previous_response_id
     return body
+
+
+def _instructions(turn: Turn) -> str:
+    """What the conversation keeps to, and what a summary has to."""
+    summary = summaries.of_turn(turn)
+    told = summaries.instructions(summary, list(turn.attachments.all())) if summary else ""
+    return "\n\n".join(filter(None, [turn.conversation.instructions, told]))
 
 
 async def _load_parts(job: Job, plan: history.Plan, held: ExitStack) -> None:

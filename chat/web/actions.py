@@ -26,6 +26,7 @@ from django.views.defaults import bad_request as default_bad_request
 from chat.conversations import ask as asking
 from chat.conversations import go_on as going_on
 from chat.conversations import keep
+from chat.conversations import summary as summaries
 from chat.conversations.ask import Asked, Question, Refused
 from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
@@ -103,6 +104,10 @@ def _question(request: PersonRequest) -> Question:
         deployment = int(data["deployment"]) if data.get("deployment") else None
     except ValueError as error:
         raise Refused("This form is broken. Reload the page; your message stays in the box.") from error
+    try:
+        summary = summaries.chosen(data.get("summary", ""), data.get("language", ""))
+    except summaries.Unclear as unclear:
+        raise Refused(unclear.sentence) from unclear
     return Question(
         text=data.get("question", ""),
         key=key,
@@ -110,6 +115,7 @@ def _question(request: PersonRequest) -> Question:
         deployment_id=deployment,
         instructions=data.get("instructions"),
         background=keep.BACKGROUND.get(data.get("background", "")),
+        summary=summary,
     )
 
 

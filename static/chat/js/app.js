@@ -16,6 +16,7 @@ import "./sidebar.js";
 import "./dialogs.js";
 import "./preview.js";
 import "./library.js";
+import "./summary.js";
 import "./toasts.js";
 import "./announcer.js";
 import "./keys.js";

@@ -42,7 +42,7 @@ function sayHowMany(form) {
 document.addEventListener(
   "close",
   ({ target }) => {
-    if (target.matches(".choices, .excerpt")) byId("question")?.focus({ preventScroll: true });
+    if (target.matches(".choices, .excerpt, .summary")) byId("question")?.focus({ preventScroll: true });
     else if (document.activeElement === document.body) byId("files-search")?.focus({ preventScroll: true });
   },
   { capture: true },
