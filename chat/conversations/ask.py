@@ -93,7 +93,7 @@ def ask(
             deployment = _deployment(offered, conversation, question)
             if question.deployment_id is not None:
                 conversation.deployment = deployment
-            _refuse_what_does_not_fit(attachments, deployment)
+            _refuse_what_does_not_fit(attachments, deployment, question.summary)
             turn = _store(conversation, conversation.head_id, question, deployment, attachments, process)
             response = _first_response(turn, attachments, process)
             return Asked(conversation, turn, response, attachments=attachments, offered=offered)
@@ -114,7 +114,7 @@ def ask_again(turn: Turn, key: uuid.UUID, *, is_full: bool = False, process: uui
         deployment = _deployment(list(Deployment.objects.offered_to(conversation.owner)), conversation, None)
         question = Question(turn.question, key, summary=summaries.of_turn(turn))
         attachments = list(turn.attachments.order_by("turnattachment__pk"))
-        _refuse_what_does_not_fit(attachments, deployment)
+        _refuse_what_does_not_fit(attachments, deployment, question.summary)
         again = _store(conversation, turn.parent_id, question, deployment, attachments, process)
         return Asked(conversation, again, _first_response(again, attachments, process), attachments=attachments)
 
@@ -189,12 +189,18 @@ def _worded(question: Question, attachments: Sequence[Attachment]) -> Question:
         raise Refused(unclear.sentence) from unclear
 
 
-def _refuse_what_does_not_fit(attachments: Sequence[Attachment], deployment: Deployment) -> None:
+def _refuse_what_does_not_fit(
+    attachments: Sequence[Attachment], deployment: Deployment, summary: Summary | None
+) -> None:
     """Asked back before it is sent, with rows that are there already: this is on the way of each question."""
     sent = [attachment for attachment in attachments if attachment.forgotten_at is None]
     if not sent or not deployment.context_window:
         return
-    if sentence := estimate.overflow(sent, deployment.context_window, engines.dialect_of(deployment.provider)):
+    dialect = engines.dialect_of(deployment.provider)
+    if summary is not None:
+        by_parts = summaries.in_parts(sent, deployment, dialect)
+        sent = [attachment for attachment in sent if attachment not in by_parts]
+    if sentence := estimate.overflow(sent, deployment.context_window, dialect):
         raise Refused(sentence)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chat.conversations import summary as summaries
 from chat.conversations.parameters import is_kept
 from chat.files import delivery
 from chat.models import Attachment, Provider, Response, Status, Turn
@@ -132,7 +133,12 @@ def _chainable_id(response: Response, provider: Provider) -> str:
 
 
 def question_item(turn: Turn) -> Item:
-    """The person's message: files first, as the models read them best, then the text."""
+    """The person's message: files first, as the models read them best, then the text.
+
+    What was read by parts is not sent again: it would be too long. The notes on it stand for it.
+    """
+    if (noted := summaries.noted(turn)) is not None:
+        return noted
     parts = [_attachment_part(attachment) for attachment in turn.attachments.all()]
     if turn.question:
         parts.append({"type": "input_text", "text": turn.question})

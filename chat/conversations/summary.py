@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chat.conversations.parameters import thrifty_reasoning
+from chat.files import estimate, portions
 from chat.files.errors import quoted
-from chat.models import Attachment, Turn
+from chat.models import Attachment, Deployment, Turn
 from chat.rendering.escape import tidy
+from chat.responses.dialects import Dialect
 
 SHORT, DETAILED, CHAPTERS, COMPARE = "short", "detailed", "chapters", "compare"
 KINDS = {SHORT: "Short", DETAILED: "Detailed", CHAPTERS: "By chapter", COMPARE: "Compare"}
@@ -78,6 +81,35 @@ def documents(attachments: Sequence[Attachment]) -> list[Attachment]:
     return [attachment for attachment in attachments if attachment.is_pdf]
 
 
+def in_parts(attachments: Sequence[Attachment], deployment: Deployment, dialect: Dialect) -> list[Attachment]:
+    """Those that are too long for the model to read at once, all together, and that are read by parts instead."""
+    window = deployment.context_window
+    readable = [attachment for attachment in documents(attachments) if _has_text(attachment)]
+    if not window or sum(estimate.tokens(file, dialect) for file in readable) <= window * estimate.SHARE_FOR_FILES:
+        return []
+    return readable
+
+
+def _has_text(attachment: Attachment) -> bool:
+    return bool(attachment.text_characters) and attachment.forgotten_at is None
+
+
+def noted(turn: Turn) -> dict[str, Any] | None:
+    """The question as it was asked with notes in the place of files that were read by parts, where it was."""
+    if turn.summary is None:
+        return None
+    for response in turn.responses.all():
+        for item in response.input or []:
+            content = item.get("content")
+            if isinstance(content, list) and any(_is_note(part) for part in content):
+                return dict(item)
+    return None
+
+
+def _is_note(part: dict[str, Any]) -> bool:
+    return part.get("type") == "input_text" and str(part.get("text")).startswith(portions.NOTES_HEADING)
+
+
 def question(summary: Summary, attachments: Sequence[Attachment], added: str = "") -> str:
     """What the page shows as the question; what the person wrote besides stands under it. Raises Unclear."""
     names = [quoted(attachment.name) for attachment in documents(attachments)]
@@ -113,3 +145,40 @@ def _citation(names: Sequence[str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+# By parts
+
+
+def noting(words: int) -> str:
+    """What is asked for about some pages of a document."""
+    return (
+        f"Take notes on these pages for a summary of the whole document, in at most {words} words: what matters, with "
+        "names, numbers and results. Write one statement a line. End each line with the page that it stands on, as the "
+        "marks say, exactly in the form (p. 7). Where a chapter or section begins, write its title on a line that begins "
+        "with ###. Write nothing else."
+    )
+
+
+def condensing(words: int) -> str:
+    """What is asked for about notes that are too long themselves."""
+    return (
+        f"Condense these notes to at most {words} words: keep what matters most of each part of the document. Write one "
+        "statement a line, keep the page at its end in the form (p. 7), and keep the lines that begin with ###. "
+        "Write nothing else."
+    )
+
+
+def part_request(text: str, wish: str, most: int, deployment: Deployment, dialect: Dialect) -> dict[str, Any]:
+    """The body that asks for notes. It is not stored upstream where that can be said."""
+    content = [{"type": "input_text", "text": text}, {"type": "input_text", "text": wish}]
+    body: dict[str, Any] = {
+        "model": deployment.name,
+        "input": [{"type": "message", "role": "user", "content": content}],
+        "max_output_tokens": most,
+    }
+    if reasoning := thrifty_reasoning(deployment, dialect):
+        body["reasoning"] = reasoning
+    if dialect.store:
+        body["store"] = False
+    return body

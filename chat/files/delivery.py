@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from chat.files import images, limits, pdf
+from chat.files import images, limits, pdf, portions
 from chat.files.errors import Refused, StorageAway, megabytes, quoted
 from chat.files.storage import on_disk
 from chat.models import Attachment, Forgetting, Provider, ProviderFile
@@ -191,8 +191,8 @@ def _text(attachment: Attachment) -> dict[str, Any]:
             f"{called} has no text to read, only pictures of pages, and this model takes no PDF. "
             "Choose another model, or attach the pages as images."
         )
-    marked = [f"[page {number}]\n{text}" for number, text in enumerate(pages, start=1) if text]
-    return {"type": "input_text", "text": "\n\n".join([f"Text of the attached file {called}:", *marked])}
+    marked = [portions.marked(number, text) for number, text in enumerate(pages, start=1) if text]
+    return {"type": "input_text", "text": "\n\n".join([portions.heading(attachment.name), *marked])}
 
 
 def _name_on_the_wire(attachment: Attachment) -> str:

@@ -83,9 +83,11 @@ def overflow(attachments: Sequence[Attachment], window: int | None, dialect: Dia
     has = f"{quoted(attachments[0].name)} has" if is_one else f"These {len(attachments)} files have"
     fits = _pages_that_fit(attachments[0], window, dialect) if is_one else ""
     less = "Choose some of its pages" if is_one and attachments[0].pages else "Attach less"
+    has_text = all(attachment.is_pdf and attachment.text_characters for attachment in attachments)
+    parts = ", have it summarized, which works by parts," if is_one and has_text else ","
     return (
         f"{has} {size}; this model reads {window:,} at once, with question and answer{fits}. "
-        f"{less}, or choose a model that reads more."
+        f"{less}{parts} or choose a model that reads more."
     )
 
 

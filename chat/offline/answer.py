@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from . import arithmetic, calls, mcp, pictures, reasoning, schemas, showcase, titles, tools, wishes
 from .bench import Bench
-from .documents import Document, Sentence, Unreadable, from_pages, from_text, read
+from .documents import Document, Sentence, Unreadable, from_notes, from_pages, from_text, read
 from .intake import Asked
 from .language import language_of
 from .narration import Answer, estimate_tokens
@@ -23,6 +23,7 @@ from .wires import Json
 PASTED_CHARACTERS = 600  # from here on, a text behind "summarize:" is a document of its own
 IMAGE_TOKENS = 255
 QUOTED_CHARACTERS = 1200
+NOTE_WORDS = 24  # about so many has a sentence
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ def _reply(talk: Talk, language: str) -> Reply:
             return plain
     images = [file for file in talk.current.files if file.is_image]
     files = [file for file in talk.current.files if not file.is_image]
+    if files and (words := wishes.notes_wanted(question)) is not None:
+        return Reply(_notes(files, words), None)
     if files:
         told = _about_files(files, question, talk, language, attached_now=True)
         assert told is not None
@@ -216,6 +219,8 @@ def _open(files: Iterable[Attached]) -> tuple[list[tuple[str, Document]], list[t
     for file in files:
         if file.pages:
             documents.append((file.name, from_pages(file.pages)))
+        if file.notes:
+            documents.append((file.name, from_notes(file.notes)))
         if file.is_image or file.blob is None:
             continue
         try:
@@ -248,7 +253,8 @@ def _about_documents(
         return "\n\n".join(
             phrase("page_count", language, name=f"**{escaped(name)}**", count=count) for name, count in counted
         )
-    if wishes.is_summary(question) or (attached_now and not wishes.is_question(question)):
+    is_comparison = len(documents) > 1 and wishes.COMPARISON.match(question)
+    if wishes.is_summary(question) or is_comparison or (attached_now and not wishes.is_question(question)):
         return _summaries(documents, wishes.wanted_summary(question), language)
     found = _passages(documents, question) or _passages(documents, _with_context(question, talk))
     if found:
@@ -302,15 +308,36 @@ def _quotes(found: Sequence[tuple[str, Passage]], names: Sequence[str], language
 
 
 def _summaries(documents: Sequence[tuple[str, Document]], wanted: Wanted, language: str) -> str:
-    return "\n\n".join(_summary(escaped(name), document, wanted, language) for name, document in documents)
+    are_several = len(documents) > 1
+    return "\n\n".join(
+        _summary(escaped(name), document, wanted, language, f"{escaped(name)}, " if are_several else "")
+        for name, document in documents
+    )
 
 
-def _summary(name: str, document: Document, wanted: Wanted, language: str) -> str:
+def _notes(files: Sequence[Attached], words: int) -> str:
+    """One statement a line, with its page, under the headings of the text: what a summary is made of later."""
+    documents, _ = _open(files)
+    lines = []
+    for _, document in documents:
+        chosen = summarise(document, Wanted(gist=0, points=max(1, words // NOTE_WORDS))).points
+        if not chosen:
+            chosen = tuple(sentence for sentence in document.sentences if len(sentence.text) > 3)[:2]
+        section = 0
+        for sentence in chosen:
+            if sentence.section != section and document.headings[sentence.section]:
+                lines.append(f"### {document.headings[sentence.section]}")
+            section = sentence.section
+            lines.append(f"- {sentence.text} (p.\u00a0{sentence.page})")
+    return "\n".join(lines) or "–"
+
+
+def _summary(name: str, document: Document, wanted: Wanted, language: str, source: str = "") -> str:
     summary = summarise(document, wanted)
     chosen = [*summary.gist, *summary.points]
     if not chosen:
         texts = [sentence for sentence in document.sentences if wanted.page in (None, sentence.page)]
-        listed = "\n".join(f"- {_cited(sentence, document)}" for sentence in texts[:12])
+        listed = "\n".join(f"- {_cited(sentence, document, source)}" for sentence in texts[:12])
         return f"{phrase('too_little', language, name=f'**{name}**')}\n\n{listed}".strip()
     pages = (
         f" ({phrase('pages', language, count=document.page_count)})"
@@ -319,31 +346,35 @@ def _summary(name: str, document: Document, wanted: Wanted, language: str) -> st
     )
     blocks = [f"### {phrase('summary_of', language, name=name)}{pages}"]
     if summary.gist:
-        blocks.append(" ".join(_cited(sentence, document) for sentence in summary.gist))
+        blocks.append(" ".join(_cited(sentence, document, source) for sentence in summary.gist))
     if summary.points and wanted.shape == "paragraph":
-        blocks.append(" ".join(_cited(sentence, document) for sentence in summary.points))
+        blocks.append(" ".join(_cited(sentence, document, source) for sentence in summary.points))
     elif summary.points:
-        blocks += _points(summary.points, document, wanted, language)
+        blocks += _points(summary.points, document, wanted, language, source)
     if summary.key_terms and not wanted.points and not wanted.max_words:
         blocks.append(f"**{phrase('key_terms', language)}:** {escaped(', '.join(summary.key_terms))}")
     return "\n\n".join(blocks)
 
 
-def _points(points: Sequence[Sentence], document: Document, wanted: Wanted, language: str) -> list[str]:
+def _points(
+    points: Sequence[Sentence], document: Document, wanted: Wanted, language: str, source: str = ""
+) -> list[str]:
     """The points as one list; a detailed summary puts them under the document's own headings."""
     if wanted.detailed and len({point.section for point in points}) > 2:
         blocks = []
         for section in dict.fromkeys(point.section for point in points):
-            listed = [f"- {_cited(point, document)}" for point in points if point.section == section]
+            listed = [f"- {_cited(point, document, source)}" for point in points if point.section == section]
             heading = document.headings[section] or phrase("key_points", language)
             blocks += [f"**{escaped(heading)}**", "\n".join(listed)]
         return blocks
-    listed = [f"- {_cited(point, document)}" for point in points]
+    listed = [f"- {_cited(point, document, source)}" for point in points]
     return [f"**{phrase('key_points', language)}**", "\n".join(listed)]
 
 
-def _cited(sentence: Sentence, document: Document) -> str:
-    return f"{escaped(sentence.text)} (p.\u00a0{sentence.page})" if document.has_pages else escaped(sentence.text)
+def _cited(sentence: Sentence, document: Document, source: str = "") -> str:
+    """`source`: the file and a comma, where there are several."""
+    text = escaped(sentence.text)
+    return f"{text} ({source}p.\u00a0{sentence.page})" if document.has_pages else text
 
 
 def _summary_of_pasted(question: str, language: str) -> str:

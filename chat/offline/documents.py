@@ -49,6 +49,11 @@ _PAGE_NUMBER = re.compile(
 
 # As `files.delivery` writes a PDF for a provider that takes none.
 _SENT_AS_TEXT = re.compile(r"Text of the attached file “(?P<name>[^\n]+)”:\n\n(?=\[page [1-9]\d{0,3}\]\n)")
+# As `files.portions` writes notes on one that is too long to be read at once.
+_NOTES = re.compile(
+    r"Notes on the attached file “(?P<name>[^\n]+)”, which has (?P<pages>[\d,]{1,9}) pages, each with its page:\n\n"
+)
+_NOTE = re.compile(r"^- (?P<text>.+?)\s*\(pp?\.\s?(?P<page>\d{1,5})(?:[–-]\d{1,5})?\)[.\s]*$")
 _PAGE_MARK = re.compile(r"^\[page ([1-9]\d{0,3})\]\n", re.MULTILINE)
 
 
@@ -126,6 +131,30 @@ def pages_sent_as_text(text: str) -> tuple[str, tuple[str, ...]] | None:
         else:
             pages[-1] += f"[page {number}]\n{page}"
     return heading["name"], tuple(pages)
+
+
+def notes_sent(text: str) -> tuple[str, str] | None:
+    """Name and text of notes that stand for a document; None when `text` is something else."""
+    heading = _NOTES.match(text)
+    return (heading["name"], text) if heading else None
+
+
+@lru_cache(maxsize=16)
+def from_notes(text: str) -> Document:
+    """A document of notes: each is a sentence, with the page that it cites."""
+    heading = _NOTES.match(text)
+    assert heading
+    headings, sentences = [""], list[Sentence]()
+    for line in text[heading.end() :].splitlines():
+        if line.startswith("### "):
+            headings.append(line[4:].strip())
+        elif note := _NOTE.match(line):
+            opens = not sentences or sentences[-1].section != len(headings) - 1
+            said = note["text"]
+            sentences.append(Sentence(said, int(note["page"]), len(headings) - 1, len(said.split()) > 2, opens))
+    language = language_of(" ".join(sentence.text for sentence in sentences)[:20_000])
+    pages = int(heading["pages"].replace(",", "") or 0)
+    return Document(tuple(sentences), tuple(headings), language, pages, True, len(text))
 
 
 def _is_pdf(blob: Blob) -> bool:

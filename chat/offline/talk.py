@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .documents import pages_sent_as_text
+from .documents import notes_sent, pages_sent_as_text
 from .intake import BLOB
 from .store import Blob
 from .wires import Json
@@ -20,6 +20,8 @@ class Attached:
     is_image: bool
     pages: tuple[str, ...] = ()
     """Of a document that came as text, from a client whose provider takes no PDF."""
+    notes: str = ""
+    """On a document that is too long to be sent."""
 
 
 @dataclass
@@ -134,5 +136,9 @@ def _files(parts: Iterable[Json]) -> list[Attached]:
 
 
 def _as_text(part: Json) -> Attached | None:
-    sent = pages_sent_as_text(part["text"]) if part["type"] == "input_text" else None
+    if part["type"] != "input_text":
+        return None
+    if (noted := notes_sent(part["text"])) is not None:
+        return Attached(noted[0], None, False, notes=noted[1])
+    sent = pages_sent_as_text(part["text"])
     return Attached(sent[0], None, False, sent[1]) if sent else None

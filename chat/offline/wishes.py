@@ -22,13 +22,14 @@ ABOUT = re.compile(
     r"|de qué (?:trata|va|habla)|讲(?:了)?(?:什么|些什么)|講(?:了)?(?:什麼|些什麼)|关于什么|關於什麼|何について(?:の|書)|どんな内容|무엇에 (?:관|대)|무슨 내용|어떤 내용",
     re.IGNORECASE,
 )
+COMPARISON = re.compile(r"^\W*(?:compare|vergleiche?|comparez?|compara)\b|^\W*比[较較]", re.IGNORECASE)
 SHORT = re.compile(
     r"\b(?:short(?:er|ly)?|brief(?:ly)?|concise(?:ly)?|quick|tl;?dr|kurz\w*|knapp\w*|bref|brève(?:ment)?|court\w*|breve\w*|corto|conciso)\b"
     r"|简短|簡短|简要|簡要|简洁|簡潔|短く|短めに|手短|짧게|간단|간략",
     re.IGNORECASE,
 )
 DETAILED = re.compile(
-    r"\b(?:detail\w*|long(?:er)?|thorough\w*|comprehensive\w*|in depth|in-depth|extensive\w*|ausführlich\w*|länger\w*|détaillé\w*|approfondi\w*"
+    r"\b(?:detail\w*|chapter by chapter|long(?:er)?|thorough\w*|comprehensive\w*|in depth|in-depth|extensive\w*|ausführlich\w*|länger\w*|détaillé\w*|approfondi\w*"
     r"|detallad\w*|extens\w*|exhaustiv\w*)\b|详细|詳細|详尽|詳盡|詳しく|자세|상세",
     re.IGNORECASE,
 )
@@ -54,6 +55,10 @@ _PAGE = re.compile(
     r"\b(?:page|p\.|seite|página|pág\.)\s*(\d{1,4})\b|第\s*(\d{1,4})\s*[页頁ペ]|(\d{1,4})\s*(?:ページ|쪽|페이지)",
     re.IGNORECASE,
 )
+_NOTES = re.compile(
+    r"^(?:take notes on these pages|condense these notes)\b[^.\n]*?\bat most (\d{1,5}) words", re.IGNORECASE
+)
+_NAMED = re.compile("“[^”\n]*”")
 PAGE_COUNT = re.compile(
     r"how many pages|number of pages|page count|wie\s?viele seiten|combien de pages|cuántas páginas|多少[页頁]|[几幾][页頁]|何ページ|몇\s*(?:쪽|페이지)",
     re.IGNORECASE,
@@ -140,7 +145,14 @@ def is_question(text: str) -> bool:
     return bool(_ASKS.search(text))
 
 
+def notes_wanted(question: str) -> int | None:
+    """In how many words notes are wanted, on a part of what is to be summarized; None for any other wish."""
+    match = _NOTES.match(question)
+    return int(match[1]) if match else None
+
+
 def wanted_summary(question: str) -> Wanted:
+    question = _NAMED.sub("", question)  # what a file is called says nothing about its summary
     page = page_of(question)
     if match := _WORDS.search(question):
         return Wanted(gist=0, max_words=int(match[1]), shape="paragraph", page=page)

@@ -65,6 +65,9 @@ def segments(output: Iterable[dict[str, Any]]) -> list[Segment]:
                 found += _message_segments(index, item)
             case "reasoning":
                 found += _reasoning_segments(index, item)
+            case "reading":
+                # No item of a provider's: a document is read by parts, before the answer begins.
+                found.append(Segment(index, 0, "reading", f"*{_words(item.get('text'))}*"))
             case "image_generation_call":
                 found.append(Segment(index, 0, "image", _image_text(item)))
             case str(kind) if kind in TOOL_NAMES:

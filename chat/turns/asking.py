@@ -24,6 +24,7 @@ from chat.responses.errors import (
     Refused,
     Unreachable,
 )
+from chat.turns import parts
 from chat.turns.db import in_db
 from chat.turns.job import Job
 from chat.turns.writer import OURS
@@ -52,6 +53,8 @@ async def ask(job: Job) -> None:
 
 async def _ask(job: Job, held: ExitStack) -> None:
     plan = job.plan
+    if plan is not None and await parts.read(job, plan):
+        plan = await _planned(job)
     while plan is not None:
         try:
             await _stream(job, plan, held)

@@ -23,7 +23,7 @@ from chat.models import Status, Turn
 from chat.rendering.live import LiveResponse, StoredResponse
 from chat.responses.errors import ResponsesError
 from chat.responses.fold import Draft
-from chat.turns import asking, made, resuming
+from chat.turns import asking, made, parts, resuming
 from chat.turns.db import in_db
 from chat.turns.hub import LiveTurn, Tab, hub
 from chat.turns.job import Job, claim, load
@@ -263,6 +263,7 @@ def _final(job: Job, outcome: Outcome) -> Final:
         status=outcome.status,
         fields={
             **draft_fields(job.draft),
+            **parts.usage_fields_of(job),
             "text": job.draft.text(),
             "error": outcome.error,
             "request_id": outcome.request_id[:255],

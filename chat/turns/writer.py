@@ -67,18 +67,24 @@ class Final:
 
 def draft_fields(draft: Draft) -> dict[str, Any]:
     """The columns that follow from a draft."""
-    usage = draft.usage or {}
     fields: dict[str, Any] = {
         "output": draft.output(),
         "cursor": draft.cursor,
         "model": (draft.model or "")[:200],
-        "usage": draft.usage,
-        "input_tokens": _count(usage.get("input_tokens")),
-        "output_tokens": _count(usage.get("output_tokens")),
+        **usage_fields(draft.usage),
     }
     if 0 < len(draft.response_id) <= ID_LENGTH:  # half an id would name nothing
         fields["response_id"] = draft.response_id
     return fields
+
+
+def usage_fields(usage: dict[str, Any] | None) -> dict[str, Any]:
+    known = usage or {}
+    return {
+        "usage": usage,
+        "input_tokens": _count(known.get("input_tokens")),
+        "output_tokens": _count(known.get("output_tokens")),
+    }
 
 
 def _count(value: object) -> int | None:

@@ -1,0 +1,135 @@
+"""A document that is longer than a model can read at once, cut into portions that it can. Cut where pages end.
+
+Also the text of a document, and notes on it, as models are given them: with marks that let them cite pages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from chat.files.errors import quoted
+
+# Bytes of UTF-8: a token is seldom less than three of them, in whatever script. See also `estimate`, which guesses what is
+# usual; here nothing may turn out larger.
+BYTES_PER_TOKEN = 3
+
+NOTES_HEADING = "Notes on the attached file "
+NO_NOTES = "(no notes could be taken)"
+
+# As answers cite, too: (p. 7), [p. 7], (pp. 7–9), (x.pdf, p. 7)
+_CITATION = re.compile(r"[(\[](?:[^()\[\]\n]{1,120}, )?pp?\.\s?(\d{1,5})(?:\s?[–-]\s?(\d{1,5}))?[)\]]")
+_BULLET = re.compile(r"^(?:[-*•–]|\d{1,3}[.)])\s+")
+_HEADING = re.compile(r"^(?:#{1,6}\s+(?P<marked>.+)|\*\*(?P<bold>[^*]+)\*\*:?)$")
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Pages that follow on each other, with their marks. A page that is too long alone stands in several."""
+
+    first: int
+    last: int
+    text: str
+
+
+def most_tokens(text: str) -> int:
+    """So many at most."""
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+
+
+def marked(number: int, text: str) -> str:
+    """A page as models are given it."""
+    return f"[page {number}]\n{text}"
+
+
+def heading(name: str) -> str:
+    """What stands above the text of a document."""
+    return f"Text of the attached file {quoted(name)}:"
+
+
+def cut(pages: Sequence[str], tokens: int) -> list[Portion]:
+    """The pages in portions of at most so many tokens. Pages without text are left out."""
+    found: list[Portion] = []
+    for number, text in _pieces(pages, tokens):
+        last = found[-1] if found else None
+        joined = f"{last.text}\n\n{text}" if last is not None else ""
+        if last is not None and most_tokens(joined) <= tokens:
+            found[-1] = Portion(last.first, number, joined)
+        else:
+            found.append(Portion(number, number, text))
+    return found
+
+
+def _pieces(pages: Sequence[str], tokens: int) -> Iterator[tuple[int, str]]:
+    for number, text in enumerate(pages, start=1):
+        if not text.strip():
+            continue
+        room = max(1, tokens * BYTES_PER_TOKEN - len(marked(number, "")))
+        for piece in [text] if len(text.encode("utf-8", "replace")) <= room else _cut_page(text, room):
+            yield number, marked(number, piece)
+
+
+def _cut_page(text: str, room: int) -> Iterator[str]:
+    """At blanks where there are any."""
+    while text:
+        end = len(text.encode("utf-8", "replace")[:room].decode("utf-8", "ignore")) or 1
+        if end < len(text) and (blank := max(text.rfind(" ", end // 2, end), text.rfind("\n", end // 2, end))) > 0:
+            end = blank + 1
+        yield text[:end].strip()
+        text = text[end:].strip()
+
+
+def without_text(pages: Sequence[str]) -> list[int]:
+    """The pages that are pictures alone, which nobody reads here."""
+    return [number for number, text in enumerate(pages, start=1) if not text.strip()]
+
+
+# Notes
+
+
+def kept_notes(text: str, first: int, last: int) -> list[str]:
+    """Of what a model noted on these pages, the lines that can be used: headings, and statements with their pages.
+
+    A statement that cites another page is left out, for it is made up; so are words between statements. Where hardly
+    any line cites, as of small models, each gets the pages that the model was reading.
+    """
+    lines = [line for line in (_BULLET.sub("", raw.strip()) for raw in text.splitlines()) if line]
+    said = [line for line in lines if not _HEADING.match(line)]
+    trusts = 2 * sum(bool(_CITATION.search(line)) for line in said) >= len(said)
+    place = f"(p. {first})" if first == last else f"(pp. {first}–{last})"
+    found: list[str] = []
+    for line in lines:
+        if title := _HEADING.match(line):
+            found.append(f"### {(title['marked'] or title['bold']).strip()}")
+        elif _CITATION.search(line):
+            if all(first <= page <= last for page in cited(line)):
+                found.append(f"- {line}")
+        elif not trusts:
+            found.append(f"- {line} {place}")
+    followers = [*found[1:], "###"]
+    return [line for line, follower in zip(found, followers, strict=True) if "- " in (line[:2], follower[:2])]
+
+
+def cited(text: str) -> list[int]:
+    """The pages that a text cites, first and last ones of a range."""
+    return [int(page) for found in _CITATION.finditer(text) for page in found.groups() if page]
+
+
+def notes_text(name: str, pages: int, notes: Sequence[str]) -> str:
+    """Notes as the model is given them in the place of the document."""
+    return "\n".join([f"{NOTES_HEADING}{quoted(name)}, which has {pages:,} pages, each with its page:", "", *notes])
+
+
+def cut_notes(notes: Sequence[str], tokens: int) -> list[list[str]]:
+    """The lines in groups of at most so many tokens; a line that is longer stands alone."""
+    groups: list[list[str]] = []
+    room = 0
+    for line in notes:
+        size = most_tokens(line) + 1
+        if not groups or size > room:
+            groups.append([])
+            room = tokens
+        groups[-1].append(line)
+        room -= size
+    return groups
