@@ -108,7 +108,7 @@ def kept_notes(text: str, first: int, last: int) -> list[str]:
         elif not trusts:
             found.append(f"- {line} {place}")
     followers = [*found[1:], "###"]
-    return [line for line, follower in zip(found, followers, strict=True) if "- " in (line[:2], follower[:2])]
+    return [line for line, follower in zip(found, followers, strict=False) if "- " in (line[:2], follower[:2])]
 
 
 def cited(text: str) -> list[int]:

@@ -78,7 +78,7 @@ class TestTooLong:
     def test_one_document_says_how_large_it_is_and_how_much_fits(self) -> None:
         assert estimate.overflow([document()], 128_000, AZURE) == (
             "“report.pdf” has about 480,000 tokens; this model reads 128,000 at once, with question and answer: "
-            "about 63 of its 300 pages. Choose some of its pages, or choose a model that reads more."
+            "about 63 of its 300 pages. Choose some of its pages, have it summarized, which works by parts, or choose a model that reads more."
         )
 
     def test_several_are_counted_together(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
@@ -25,7 +26,9 @@ async def sent(darwin_path: Path, settings: Settings) -> Json:
     )
     gateway = DIALECTS["ofox"]
     assert not gateway.pdf_input
-    return await content_part(attachment, provider=Provider(), client=cast(FileClient, None), dialect=gateway)
+    client = cast(FileClient, None)
+    with ExitStack() as held:
+        return await content_part(attachment, provider=Provider(), client=client, dialect=gateway, held=held)
 
 
 async def test_the_answer_is_that_to_the_pdf_itself(ask: Ask, darwin: Json, sent: Json) -> None:

@@ -1,0 +1,72 @@
+"""Long documents are cut where pages end, and of notes only those are kept that name a page that was read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.files import portions
+from chat.files.portions import Portion, cut, cut_notes, kept_notes, most_tokens
+
+
+class TestCut:
+    def test_pages_that_fit_together_stay_together(self) -> None:
+        assert cut(["One", "", "Three"], 100) == [Portion(1, 3, "[page 1]\nOne\n\n[page 3]\nThree")]
+
+    def test_it_is_cut_where_a_page_ends(self) -> None:
+        found = cut(["a" * 60, "b" * 60, "c" * 60], 50)
+        assert [(portion.first, portion.last) for portion in found] == [(1, 2), (3, 3)]
+
+    def test_a_page_that_is_too_long_is_cut_at_blanks_and_keeps_its_mark(self) -> None:
+        found = cut(["x", "word " * 100, "y"], 50)
+        assert {(portion.first, portion.last) for portion in found[1:-1]} == {(2, 2)}
+        assert all(portion.text.startswith("[page 2]\nword") for portion in found[1:-1])
+        assert not any("wor\n" in portion.text or portion.text.endswith("wor") for portion in found)
+
+    def test_there_may_be_nothing_to_read(self) -> None:
+        assert cut(["", " \n"], 50) == []
+        assert portions.without_text(["", "x", " "]) == [1, 3]
+
+    @given(st.lists(st.text(alphabet="ab é漢😀\n", max_size=300), max_size=12), st.integers(20, 200))
+    def test_nothing_is_lost_and_nothing_too_long(self, pages: list[str], tokens: int) -> None:
+        found = cut(pages, tokens)
+        assert all(most_tokens(portion.text) <= tokens for portion in found)
+        told = "".join(portion.text for portion in found)
+        assert sorted("".join(told.split())) == sorted(
+            "".join(
+                "".join(f"[page{n}]" * told.count(f"[page {n}]\n") + text for n, text in enumerate(pages, 1)).split()
+            )
+        )
+
+
+class TestNotes:
+    def test_statements_and_the_headings_above_them_are_kept(self) -> None:
+        said = "Here are the notes:\n\n**One**\n* It rains (p. 3).\n- It is late [p. 4]\n### Empty\n"
+        assert kept_notes(said, 3, 5) == ["### One", "- It rains (p. 3).", "- It is late [p. 4]"]
+
+    def test_a_page_that_was_not_read_is_made_up(self) -> None:
+        assert kept_notes("It rains (p. 3)\nIt snows (p. 9)\nBoth (pp. 4–9)", 3, 5) == ["- It rains (p. 3)"]
+
+    def test_where_hardly_anything_is_cited_all_gets_the_pages_that_were_read(self) -> None:
+        assert kept_notes("It rains.\nIt snows.\nCold (p. 3)", 3, 5) == [
+            "- It rains. (pp. 3–5)",
+            "- It snows. (pp. 3–5)",
+            "- Cold (p. 3)",
+        ]
+        assert kept_notes("1. It rains.", 3, 3) == ["- It rains. (p. 3)"]
+
+    def test_nothing_said_is_nothing_kept(self) -> None:
+        assert kept_notes("", 1, 2) == kept_notes("### Only a title", 1, 2) == []
+
+    def test_they_are_cut_between_lines(self) -> None:
+        lines = ["- " + "a" * 28] * 5
+        assert [len(group) for group in cut_notes(lines, 25)] == [2, 2, 1]
+        assert cut_notes(["b" * 300], 10) == [["b" * 300]]
+
+
+@pytest.mark.parametrize(
+    ("text", "pages"), [("(p. 7)", [7]), ("[pp. 7–9] (a.pdf, p.\u00a02)", [7, 9, 2]), ("(page 7) p. 7", [])]
+)
+def test_pages_are_cited_as_answers_cite_them(text: str, pages: list[int]) -> None:
+    assert portions.cited(text) == pages
