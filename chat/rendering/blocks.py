@@ -26,7 +26,7 @@ _sanitiser = nh3.Cleaner(
         "ol": {"start"},
         "button": {"data-copy", "data-show-image"},
         "input": {"checked", "disabled"},
-        "span": {"data-src", "data-alt", "data-made", "data-page"},
+        "span": {"data-src", "data-alt", "data-made", "data-page", "data-file"},
         **{tag: set(math.ATTRIBUTES) for tag in math.TAGS},
     },
     tag_attribute_values={"button": {"type": {"button"}}, "input": {"type": {"checkbox"}}},
@@ -59,9 +59,10 @@ def html_of(block: Sequence[Token], env: Env) -> str:
     return _PAGE_REF.sub(_page_link, html) if 'class="page-ref"' in html else html
 
 
-_PAGE_REF = re.compile(r'<span class="page-ref" data-page="(\d+)">([^<]*)</span>')
+_PAGE_REF = re.compile(r'<span class="page-ref" data-page="(\d+)"( data-file="[^"<>]*")?>([^<]*)</span>')
 
 
 def _page_link(found: re.Match[str]) -> str:
     """The preview opens it where there is a document with that many pages; without one it is text."""
-    return f'<a class="page-ref" href="#page-{found[1]}" data-page="{found[1]}">{found[2]}</a>'
+    page, file, shown = found[1], found[2] or "", found[3]
+    return f'<a class="page-ref" href="#page-{page}" data-page="{page}"{file}>{shown}</a>'

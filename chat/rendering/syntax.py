@@ -36,8 +36,10 @@ _LINKED = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
 _INERT = re.compile(r"(?:[#/]|\.\.?/|sandbox:|made:|data:image/)", re.IGNORECASE)
 # Of those, what the model made: marked here, and pointed at our copy in `made`.
 _MADE = re.compile(r"(?:sandbox|made):", re.IGNORECASE)
-# "(p. 7)", "[pp. 3–5]"
-_PAGE_REF = re.compile(r"\(pp?\.\s?(\d{1,5})(?:\s?[–-]\s?\d{1,5})?\)|\[pp?\.\s?(\d{1,5})(?:\s?[–-]\s?\d{1,5})?\]")
+# "(p. 7)", "[pp. 3–5]", and of one of several documents "(report.pdf, p. 7)"
+_PAGES = r"pp?\.\s?(\d{1,5})(?:\s?[–-]\s?\d{1,5})?"
+_FILE = r"(?:((?:[^()\[\]\n]|\([^()\[\]\n]{0,60}\)){1,150}?\.[Pp][Dd][Ff]),\s)?"
+_PAGE_REF = re.compile(rf"\({_FILE}{_PAGES}\)|\[{_FILE}{_PAGES}\]")
 
 
 def build_parser() -> MarkdownIt:
@@ -324,8 +326,8 @@ def _page_refs(token: Token) -> Iterator[Token]:
     for found in _PAGE_REF.finditer(token.content):
         if end < found.start():
             yield token.copy(content=token.content[end : found.start()])
-        page = found[1] or found[2]
-        yield token.copy(type="page_ref", content=found[0], meta={"page": int(page)})
+        file, page = (found[1], found[2]) if found[2] else (found[3], found[4])
+        yield token.copy(type="page_ref", content=found[0], meta={"page": int(page), "file": file or ""})
         end = found.end()
     if end < len(token.content):
         yield token.copy(content=token.content[end:])
@@ -395,7 +397,8 @@ class AnswerRenderer(RendererHTML):
 
     def page_ref(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
         token = tokens[idx]
-        return f'<span class="page-ref" data-page="{token.meta["page"]}">{escape(token.content)}</span>'
+        file = f' data-file="{escape(token.meta["file"])}"' if token.meta["file"] else ""
+        return f'<span class="page-ref" data-page="{token.meta["page"]}"{file}>{escape(token.content)}</span>'
 
     def math_unfinished(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
         return f'<p><code class="math-source">{escape(tokens[idx].content)}</code></p>\n'

@@ -24,7 +24,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from chat.conversations.forget import forget_attachment
 from chat.files import limits, paint
-from chat.files.errors import Refused, StorageAway
+from chat.files.errors import Refused, StorageAway, quoted
 from chat.files.inspect import PDF
 from chat.files.serving import give_connection_back, serve, still_good
 from chat.files.tables import is_table
@@ -199,13 +199,17 @@ def preview(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
 def cited(request: PersonRequest, pk: int, number: int) -> HttpResponse:
     """The preview of what an answer means by "page 7": the newest PDF with such a page, of its turn or one before.
 
-    One that was deleted counts, so that no other stands for it.
+    Where the answer names one of several, that one (`?file=`). One that was deleted counts, so that no other stands for it.
     """
     path = Turn.objects.path_ids(turn_for(request.user, pk).pk)
     sent = TurnAttachment.objects.filter(turn_id__in=path, attachment__media_type=PDF, attachment__pages__gte=number)
+    name = request.GET.get("file", "").replace("\0", "")
+    if name:
+        sent = sent.filter(attachment__name__iexact=name)
     found = sent.order_by("-turn_id", "-pk").select_related("attachment").first()
     if found is None:
-        return sentence(f"No PDF with a page {number} is attached here.")
+        called = f"No {quoted(name)}" if name else "No PDF"
+        return sentence(f"{called} with a page {number} is attached here.")
     if found.attachment.forgotten_at is not None:
         return sentence(f"“{found.attachment.name}” was deleted.")
     return redirect("file_preview", pk=found.attachment_id)

@@ -108,7 +108,23 @@ def test_a_cited_page_leads_to_that_page(text: str, page: int, shown: str) -> No
     assert f'<a class="page-ref" href="#page-{page}" data-page="{page}">{shown}</a>' in html(text)
 
 
-@pytest.mark.parametrize("text", ["`(p. 7)`", "[see (p. 7)](https://example.com)", "(p. seven)", "(p 7)", "(1p. 7)"])
+@pytest.mark.parametrize(
+    ("cited", "file"),
+    [
+        ("(a & b.pdf, p. 7)", "a &amp; b.pdf"),
+        ("(my_long_name.PDF, pp. 7–9)", "my_long_name.PDF"),
+        ("[tales (pages 7-8).pdf, p. 7]", "tales (pages 7-8).pdf"),
+        ("(報告 2.pdf, p. 7)", "報告 2.pdf"),
+    ],
+)
+def test_of_several_documents_the_named_one_is_meant(cited: str, file: str) -> None:
+    link = f'<a class="page-ref" href="#page-7" data-page="7" data-file="{file}">'
+    assert f"It rains {link}{cited.replace('&', '&amp;')}</a>." in html(f"It rains {cited}.")
+
+
+@pytest.mark.parametrize(
+    "text", ["(Smith 2019, p. 7)", "`(p. 7)`", "[see (p. 7)](https://example.com)", "(p. seven)", "(p 7)", "(1p. 7)"]
+)
 def test_what_is_no_citation_of_a_page_stays_as_it_is(text: str) -> None:
     assert "page-ref" not in html(text)
 

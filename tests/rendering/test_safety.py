@@ -24,7 +24,7 @@ TAGS = MATH_TAGS | set(
 )
 ATTRIBUTES = MATH_ATTRIBUTES | {
     "class", "href", "title", "rel", "target", "start", "type", "checked", "disabled", "data-copy",
-    "data-show-image", "data-src", "data-alt", "data-made", "data-page",
+    "data-show-image", "data-src", "data-alt", "data-made", "data-page", "data-file",
 }  # fmt: skip
 
 HOSTILE = [

@@ -283,8 +283,8 @@ class TestCitedPage:
             TurnAttachment.objects.create(turn=turn, attachment=file)
         return turns
 
-    def opened_by(self, client: Client, turn: Turn, page: int) -> str:
-        answer = client.get(reverse("cited", args=[turn.pk, page]), headers=HTMX, follow=True)
+    def opened_by(self, client: Client, turn: Turn, page: int, **named: str) -> str:
+        answer = client.get(reverse("cited", args=[turn.pk, page]), named, headers=HTMX, follow=True)
         assert answer.status_code in (200, 422)
         return text_of(answer.content)
 
@@ -293,6 +293,10 @@ class TestCitedPage:
         assert "2.pdf" in self.opened_by(alice_client, turns[2], 2)
         assert "3.pdf" in self.opened_by(alice_client, turns[2], 3)
         assert "3.pdf" in self.opened_by(alice_client, turns[0], 1), "what came later is not meant"
+
+    def test_is_of_the_one_that_the_answer_names(self, alice_client: Client, turns: list[Turn]) -> None:
+        assert "3.pdf" in self.opened_by(alice_client, turns[2], 1, file="3.PDF")
+        assert "No “2.pdf” with a page 3 is attached here." in self.opened_by(alice_client, turns[2], 3, file="2.pdf")
 
     def test_is_not_of_another_branch(self, alice_client: Client, turns: list[Turn]) -> None:
         assert "No PDF with a page 9 is attached here." in self.opened_by(alice_client, turns[2], 9)

@@ -24,7 +24,8 @@ on("click", "a:has(> img[data-lightbox])", (event, link) => {
 on("click", "a.page-ref[data-page]", (event, link) => {
   event.preventDefault();
   const turn = link.closest(".turn")?.id.slice(1);
-  if (turn) show(`/turns/${turn}/cited/${link.dataset.page}/`, Number(link.dataset.page));
+  const file = link.dataset.file ? `?${new URLSearchParams({ file: link.dataset.file })}` : "";
+  if (turn) show(`/turns/${turn}/cited/${link.dataset.page}/${file}`, Number(link.dataset.page));
 });
 
 // Without a PDF a page number is text. Looked at only when turns came or went: frames arrive many times a second.
