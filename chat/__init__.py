@@ -3,6 +3,7 @@
 composer form
   → web.actions → web.access (the only door to rows) → conversations.ask: check, then store
   → on commit: turns.start(response), a task of this process
+turns.parts: a summary of what is too long for the model: read by parts first, and noted in the question
 turns.run: history → input items → engines (Provider → client) → responses.client.stream → events
   → fold into a draft; the final payload wins over the deltas
   → exactly one terminal state, stored by turns.writer before the page is told

@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import httpx
 import pytest
 import pytest_asyncio
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 from pytest_django import Settings
 
 from chat import engines
+from chat.conversations import history
 from chat.conversations.ask import Asked, Question, Refused, ask, ask_again
 from chat.conversations.summary import Summary
 from chat.files import portions
@@ -23,9 +26,10 @@ from chat.files.pdf import page_texts
 from chat.models import Attachment, Conversation, Deployment, Response, Status, Turn, User
 from chat.offline.app import create_app
 from chat.offline.transport import OfflineTransport
+from chat.rendering.views import render_turn, turn_view
 from chat.responses.client import Client, Endpoint
 from chat.responses.dialects import DIALECTS
-from chat.turns import parts, run
+from chat.turns import parts, run, sweep
 from chat.turns.hub import hub
 from tests.files.chronicle import chronicle
 from tests.files.citations import checked
@@ -193,6 +197,22 @@ async def test_a_stop_ends_the_reading_and_another_try_begins_anew(
     await run.wait_for(again.turn.pk)
     await again.response.arefresh_from_db()
     assert again.response.status == Status.COMPLETED
+
+
+def test_a_run_that_died_while_reading_is_interrupted_and_has_no_answer_to_go_on_with(
+    owner: User, deployment: Deployment, paper: Attachment
+) -> None:
+    found = ask(owner, None, wish(paper))
+    item = {"id": "reading", "type": "reading", "text": "Reading pages 1–12 of 30"}
+    long_ago = timezone.now() - timedelta(seconds=sweep.LEASE_SECONDS + 1)
+    died = {"owner": uuid.uuid4(), "heartbeat_at": long_ago, "status": Status.IN_PROGRESS, "output": [item]}
+    Response.objects.filter(pk=found.response.pk).update(**died)
+    assert sweep.sweep() == []
+    turn = Turn.objects.with_answers().get()
+    assert (turn.status, turn.can_go_on) == (Status.INTERRUPTED, False)
+    assert "<em>Reading pages 1–12 of 30</em>" in render_turn(turn_view(turn))
+    assert history.answer_items(turn, DIALECTS["openai"]) == []
+    assert [part["type"] for part in history.question_item(turn)["content"]] == ["attachment", "input_text"]
 
 
 async def test_a_part_that_cannot_be_read_fails_with_a_sentence(
