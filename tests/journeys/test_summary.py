@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.files.chronicle import chronicle
 from tests.house.browsing import Browser
+from tests.house.serving import Server
 from tests.journeys.tab import Tab
 from tests.offline.papers import darwin_pdf
 
@@ -43,3 +49,30 @@ def test_a_summary_is_chosen_at_the_file_and_its_pages_open(tab: Tab, browser: B
     preview = tab.page.get_by_role("dialog", name="struggle.pdf")
     expect(preview.locator("[data-page-number]")).to_have_value(str(page))
     expect(preview.get_by_role("img", name=f"Page {page}", exact=True)).to_be_visible()
+
+
+def test_what_is_too_long_is_read_by_parts_before_everybodys_eyes(
+    start_server: Callable[..., Server], browser: Browser, prepared_data: Path, tmp_path: Path
+) -> None:
+    browser.tolerate("status of 422")
+    data = Path(shutil.copytree(prepared_data, tmp_path / "data"))
+    with closing(sqlite3.connect(data / "chat.sqlite3")) as rows, rows:
+        rows.execute("UPDATE chat_deployment SET context_window = 1500")
+    tab = Tab.enter(browser.page(), start_server(data).admin_link)
+    tab.attach(chronicle(tmp_path / "chronicle.pdf", 20))
+    expect(tab.page.locator("#chips .chip--ready")).to_be_visible()
+    tab.box.fill("Who was mayor?")
+    tab.box.press("Enter")
+    expect(tab.problem).to_contain_text("have it summarized, which works by parts")
+    tab.page.get_by_role("button", name="Summarize chronicle.pdf").click()
+    tab.page.get_by_role("button", name="Summarize", exact=True).click()
+    reading = re.compile(r"^Reading pages? \d+.* of 20$")
+    expect(tab.answer).to_have_text(reading)
+    other = Tab(tab.page.context.new_page())
+    other.page.goto(tab.page.url)
+    expect(other.answer).to_have_text(reading)
+    tab.page.reload()
+    expect(tab.answer).to_have_text(reading)
+    assert "Reading" not in tab.finished()
+    expect(tab.answer.locator("a.page-ref").first).to_be_visible()
+    assert other.finished() == tab.text()
