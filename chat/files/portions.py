@@ -107,8 +107,7 @@ def kept_notes(text: str, first: int, last: int) -> list[str]:
                 found.append(f"- {line}")
         elif not trusts:
             found.append(f"- {line} {place}")
-    followers = [*found[1:], "###"]
-    return [line for line, follower in zip(found, followers, strict=False) if "- " in (line[:2], follower[:2])]
+    return _without_empty_headings(found)
 
 
 def cited(text: str) -> list[int]:
@@ -119,6 +118,23 @@ def cited(text: str) -> list[int]:
 def notes_text(name: str, pages: int, notes: Sequence[str]) -> str:
     """Notes as the model is given them in the place of the document."""
     return "\n".join([f"{NOTES_HEADING}{quoted(name)}, which has {pages:,} pages, each with its page:", "", *notes])
+
+
+def thinned(notes: Sequence[str], share: float) -> list[str]:
+    """So much of the notes, from all over: every second or third statement goes, and headings that are left alone."""
+    found, at = [], 0
+    for line in notes:
+        if line.startswith("- "):
+            at += 1
+            if int(at * share) == int((at - 1) * share):
+                continue
+        found.append(line)
+    return _without_empty_headings(found)
+
+
+def _without_empty_headings(lines: Sequence[str]) -> list[str]:
+    followers = [*lines[1:], "###"]
+    return [line for line, follower in zip(lines, followers, strict=False) if "- " in (line[:2], follower[:2])]
 
 
 def cut_notes(notes: Sequence[str], tokens: int) -> list[list[str]]:

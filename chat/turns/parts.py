@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 3
 MOST_PARTS = 400
 MOST_LEVELS = 4
+LEAST_GAIN = 0.8  # of a level; a model that does not condense by that much never will
 
 # Of the context window. The rest is for what is asked, for the answer, and for tokens that are shorter than usual.
 TEXT_SHARE = 0.5
@@ -54,6 +55,7 @@ class Reading:
     portions: list[Portion]
     begun: set[int] = field(default_factory=set)
     notes: dict[int, list[str]] = field(default_factory=dict)
+    is_thinned: bool = False
 
     @property
     def lines(self) -> list[str]:
@@ -78,6 +80,8 @@ class Reading:
         lines = self.lines
         if unread := portions.without_text(self.pages):
             lines = [*lines, f"(pages that are pictures without text, and were not read: {_ranges(unread)})"]
+        if self.is_thinned:
+            lines = [*lines, "(there were more notes than fit here; some were left out all over the document)"]
         return portions.notes_text(self.attachment.name, len(self.pages), lines)
 
 
@@ -168,18 +172,28 @@ async def _note(job: Job, readings: Sequence[Reading], reading: Reading, at: int
 
 
 async def _condense(job: Job, readings: Sequence[Reading], window: int) -> None:
-    """Until all notes fit together with question and answer."""
+    """Until all notes fit together with question and answer. A model that makes nothing shorter has some left out."""
     for _ in range(MOST_LEVELS):
-        size = sum(portions.most_tokens(reading.text) for reading in readings)
+        size = _size(readings)
         if size <= window * TEXT_SHARE:
             return
         _tell(job, "Putting the notes together…")
         share = window * TEXT_SHARE / size
-        groups = [(reading, portions.cut_notes(reading.lines, int(window * NOTES_SHARE))) for reading in readings]
-        for reading, cut in groups:
+        for reading in readings:
+            cut = portions.cut_notes(reading.lines, int(window * NOTES_SHARE))
             found = await _all([_condensed(job, reading, lines, share) for lines in cut])
             reading.condensed([line for lines in found for line in lines])
-    raise Refused("The notes on these documents stay too long for this model. Choose a model that reads more at once.")
+        if _size(readings) > size * LEAST_GAIN:
+            break
+    while (size := _size(readings)) > window * TEXT_SHARE and any(len(reading.lines) > 1 for reading in readings):
+        logger.info("response %s: its notes stay too long, and some are left out", job.response.pk)
+        for reading in readings:
+            reading.is_thinned = True
+            reading.condensed(portions.thinned(reading.lines, window * TEXT_SHARE / size * 0.9))
+
+
+def _size(readings: Sequence[Reading]) -> int:
+    return sum(portions.most_tokens(reading.text) for reading in readings)
 
 
 async def _condensed(job: Job, reading: Reading, lines: list[str], share: float) -> list[str]:

@@ -59,6 +59,11 @@ class TestNotes:
     def test_nothing_said_is_nothing_kept(self) -> None:
         assert kept_notes("", 1, 2) == kept_notes("### Only a title", 1, 2) == []
 
+    def test_some_are_left_out_all_over(self) -> None:
+        notes = ["### A", "- 1", "### B", "- 2", "- 3", "- 4", "### C", "- 5", "- 6"]
+        assert portions.thinned(notes, 0.5) == ["### B", "- 2", "- 4", "### C", "- 6"]
+        assert portions.thinned(notes, 0.0) == []
+
     def test_they_are_cut_between_lines(self) -> None:
         lines = ["- " + "a" * 28] * 5
         assert [len(group) for group in cut_notes(lines, 25)] == [2, 2, 1]

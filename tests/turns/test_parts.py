@@ -34,7 +34,7 @@ from chat.turns.hub import hub
 from tests.files.chronicle import chronicle
 from tests.files.citations import checked
 from tests.rows import make_attachment
-from tests.upstream import Reply, Upstream
+from tests.upstream import Reply, Upstream, text_events
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -164,6 +164,22 @@ async def test_notes_that_do_not_fit_are_condensed(
     found = checked(response.text, page_texts(Path(paper.file.path)))
     assert found.cited >= 5
     assert found.share >= 0.95, found.wrong
+
+
+async def test_notes_that_nobody_can_condense_are_thinned(
+    upstream: Callable[..., Upstream], owner: User, deployment: Deployment, paper: Attachment
+) -> None:
+    await Deployment.objects.filter(pk=deployment.pk).aupdate(context_window=3_000)
+    rambling = "\n".join(
+        f"{n} is a number of which much can be said, and nothing that matters here." for n in range(40)
+    )
+    script = upstream(*[Reply(events=text_events([rambling])) for _ in range(60)])
+    response = await answer(owner, wish(paper))
+    assert response.status == Status.COMPLETED, response.error
+    text = texts_of({"input": response.input})[0]
+    assert portions.most_tokens(text) <= 3_000 * parts.TEXT_SHARE
+    assert "some were left out all over the document" in text
+    assert len(script.requests) < 40
 
 
 async def test_the_next_question_goes_on_from_the_notes(engine: Sent, owner: User, paper: Attachment) -> None:
