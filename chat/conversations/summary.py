@@ -98,16 +98,8 @@ def noted(turn: Turn) -> dict[str, Any] | None:
     """The question as it was asked with notes in the place of files that were read by parts, where it was."""
     if turn.summary is None:
         return None
-    for response in turn.responses.all():
-        for item in response.input or []:
-            content = item.get("content")
-            if isinstance(content, list) and any(_is_note(part) for part in content):
-                return dict(item)
-    return None
-
-
-def _is_note(part: dict[str, Any]) -> bool:
-    return part.get("type") == "input_text" and str(part.get("text")).startswith(portions.NOTES_HEADING)
+    items = (item for response in turn.responses.all() for item in response.input or [])
+    return next((dict(item) for item in items if portions.stand_in(item)), None)
 
 
 def question(summary: Summary, attachments: Sequence[Attachment], added: str = "") -> str:

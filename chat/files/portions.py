@@ -6,8 +6,9 @@ Also the text of a document, and notes on it, as models are given them: with mar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chat.files.errors import quoted
 
@@ -118,6 +119,16 @@ def cited(text: str) -> list[int]:
 def notes_text(name: str, pages: int, notes: Sequence[str]) -> str:
     """Notes as the model is given them in the place of the document."""
     return "\n".join([f"{NOTES_HEADING}{quoted(name)}, which has {pages:,} pages, each with its page:", "", *notes])
+
+
+def stand_in(item: Mapping[str, Any]) -> bool:
+    """Whether this item of an input has notes in the place of a document."""
+    content = item.get("content")
+    return isinstance(content, list) and any(_is_note(part) for part in content)
+
+
+def _is_note(part: Mapping[str, Any]) -> bool:
+    return part.get("type") == "input_text" and str(part.get("text")).startswith(NOTES_HEADING)
 
 
 def thinned(notes: Sequence[str], share: float) -> list[str]:

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from chat.files import estimate
+from chat.files import estimate, portions
 from chat.files.kinds import PDF
 from chat.files.serving import SHOWN_TYPES
 from chat.files.tables import is_table
@@ -270,19 +270,24 @@ def _turn_view(
     turn: Turn, attachments: Iterable[Attachment], responses: Iterable[Response], *, readonly: bool = False
 ) -> TurnView:
     deployment = turn.deployment
+    responses = list(responses)
+    inputs = (item for response in responses for item in response.input or [])
+    by_parts = turn.summary is not None and any(map(portions.stand_in, inputs))
     return TurnView(
         pk=turn.pk,
         question=turn.question,
         answered_by=str(deployment) if deployment else "The model",
         foot=foot_view(turn, readonly=readonly),
-        attachments=[_sent_chip(attachment, deployment) for attachment in attachments],
+        attachments=[_sent_chip(attachment, deployment, by_parts=by_parts) for attachment in attachments],
         responses=[ResponseView(response_html(response)) for response in responses],
     )
 
 
-def _sent_chip(attachment: Attachment, deployment: Deployment | None) -> ChipView:
+def _sent_chip(attachment: Attachment, deployment: Deployment | None, *, by_parts: bool) -> ChipView:
     """As a question shows it, which also says when the model was given less than the file."""
     chip = chip_view(attachment)
+    if by_parts and attachment.media_type == PDF and attachment.text_characters and not chip.is_forgotten:
+        return replace(chip, detail=f"{chip.detail}, read by parts")
     if attachment.media_type != PDF or chip.is_forgotten or _takes_pdfs(deployment):
         return chip
     return replace(chip, detail=f"{chip.detail}, only its text was sent")

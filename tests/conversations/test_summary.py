@@ -10,6 +10,7 @@ from chat.conversations import summary
 from chat.conversations.ask import Question, Refused, ask, ask_again
 from chat.conversations.summary import Summary, Unclear, chosen
 from chat.models import Attachment, Status, Turn, User
+from chat.responses.dialects import DIALECTS
 from tests.rows import make_attachment, make_deployment
 
 
@@ -92,3 +93,16 @@ class TestAsked:
         with pytest.raises(Refused, match="Attach a PDF"):
             ask(alice, None, Question("Hello", uuid.uuid4(), summary=Summary("short")))
         assert not Turn.objects.exists()
+
+    def test_what_is_too_long_is_read_by_parts_where_there_is_text(self, alice: User) -> None:
+        make_deployment(context_window=20_000)
+        long = make_attachment(alice, content=b"", pages=300, text_pages=300, text_characters=600_000)
+        scan = make_attachment(alice, content=b"", pages=300, text_pages=0, text_characters=0)
+        turn = ask(alice, None, Question("", uuid.uuid4(), [long.pk], summary=Summary("short"))).turn
+        assert turn.deployment is not None
+        assert summary.in_parts([long, scan], turn.deployment, DIALECTS["openai"]) == [long]
+        Turn.objects.update(status=Status.COMPLETED)
+        with pytest.raises(Refused, match=r"reads 20,000 at once.* Choose some of its pages, or choose"):
+            ask(alice, None, Question("", uuid.uuid4(), [scan.pk], summary=Summary("short")))
+        with pytest.raises(Refused, match="have it summarized, which works by parts"):
+            ask(alice, None, Question("Why?", uuid.uuid4(), [long.pk]))

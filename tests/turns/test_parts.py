@@ -184,6 +184,8 @@ async def test_notes_that_nobody_can_condense_are_thinned(
 
 async def test_the_next_question_goes_on_from_the_notes(engine: Sent, owner: User, paper: Attachment) -> None:
     first = await answer(owner, wish(paper))
+    turn = await sync_to_async(Turn.objects.with_answers().get)()
+    assert ", read by parts<" in render_turn(turn_view(turn))
     await Response.objects.aupdate(response_id="")  # as where nothing is kept
     second = await answer(owner, wish(summary=None, text="Who was mayor?"), first.turn.conversation)
     assert second.status == Status.COMPLETED, second.error

@@ -38,7 +38,17 @@ PUBLIC = {
 }
 """Addresses that hold nothing of anybody's."""
 
-OWN = {"home", "conversations", "ask", "ask_with_file", "files", "file_choices", "file_chips", "remote_image", "summary"}
+OWN = {
+    "home",
+    "conversations",
+    "ask",
+    "ask_with_file",
+    "files",
+    "file_choices",
+    "file_chips",
+    "remote_image",
+    "summary",
+}
 """Addresses without an id: each person gets their own."""
 
 ALLOWED = {
