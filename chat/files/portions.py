@@ -17,10 +17,13 @@ from chat.files.errors import quoted
 BYTES_PER_TOKEN = 3
 
 NOTES_HEADING = "Notes on the attached file "
+FEWEST_SHARED = 3  # words of a statement, to be looked for at all
 NO_NOTES = "(no notes could be taken)"
 
 # As answers cite, too: (p. 7), [p. 7], (pp. 7–9), (x.pdf, p. 7)
 _CITATION = re.compile(r"[(\[](?:[^()\[\]\n]{1,120}, )?pp?\.\s?(\d{1,5})(?:\s?[–-]\s?(\d{1,5}))?[)\]]")
+_WORD = re.compile(r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{4,}|\d+")
+_DENSE_PAIR = re.compile(r"(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2})")
 _BULLET = re.compile(r"^(?:[-*•–]|\d{1,3}[.)])\s+")
 _HEADING = re.compile(r"^(?:#{1,6}\s+(?P<marked>.+)|\*\*(?P<bold>[^*]+)\*\*:?)$")
 
@@ -89,16 +92,14 @@ def without_text(pages: Sequence[str]) -> list[int]:
 # Notes
 
 
-def kept_notes(text: str, first: int, last: int) -> list[str]:
+def kept_notes(text: str, first: int, last: int, pages: Sequence[str]) -> list[str]:
     """Of what a model noted on these pages, the lines that can be used: headings, and statements with their pages.
 
-    A statement that cites another page is left out, for it is made up; so are words between statements. Where hardly
-    any line cites, as of small models, each gets the pages that the model was reading.
+    A statement that cites another page is left out, for it is made up. One that cites none, as of small models, gets the
+    page that has most of its words; where none has half of them it is left out, too. `pages` are those of the document.
     """
     lines = [line for line in (_BULLET.sub("", raw.strip()) for raw in text.splitlines()) if line]
-    said = [line for line in lines if not _HEADING.match(line)]
-    trusts = 2 * sum(bool(_CITATION.search(line)) for line in said) >= len(said)
-    place = f"(p. {first})" if first == last else f"(pp. {first}–{last})"
+    known = {number: _words(pages[number - 1]) for number in range(first, min(last, len(pages)) + 1)}
     found: list[str] = []
     for line in lines:
         if title := _HEADING.match(line):
@@ -106,9 +107,27 @@ def kept_notes(text: str, first: int, last: int) -> list[str]:
         elif _CITATION.search(line):
             if all(first <= page <= last for page in cited(line)):
                 found.append(f"- {line}")
-        elif not trusts:
-            found.append(f"- {line} {place}")
-    return _without_empty_headings(found)
+        elif page := _page_of(line, known):
+            found.append(f"- {line} (p. {page})")
+    return _without_empty_headings(list(dict.fromkeys(found)))
+
+
+def _page_of(line: str, pages: Mapping[int, set[str]]) -> int:
+    """The page that the words of a statement stand on; 0 for none."""
+    said = _words(line)
+    if len(said) < FEWEST_SHARED:
+        return 0
+    best = max(pages, key=lambda number: len(said & pages[number]), default=0)
+    return best if best and len(said & pages[best]) >= len(said) / 2 else 0
+
+
+def _words(text: str) -> set[str]:
+    """Words of some length, and numbers; of scripts without blanks, pairs of characters."""
+    return set(_WORD.findall(text.lower())) | {text[at : at + 2] for at in _starts_of_pairs(text)}
+
+
+def _starts_of_pairs(text: str) -> Iterator[int]:
+    return (found.start() for found in _DENSE_PAIR.finditer(text))
 
 
 def cited(text: str) -> list[int]:

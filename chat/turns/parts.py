@@ -115,6 +115,8 @@ async def _read(job: Job, wanted: Sequence[Attachment], window: int) -> None:
     await _all(
         [_note(job, readings, reading, at, words) for reading in readings for at in range(len(reading.portions))]
     )
+    if not any(portions.cited(line) for reading in readings for line in reading.lines if portions.NO_NOTES not in line):
+        raise Refused("This model took no notes that can be used. Choose a larger model, or some of the pages.")
     await _condense(job, readings, window)
     _into_the_question(job, readings)
     _tell(job, "Writing the summary…")
@@ -166,7 +168,7 @@ async def _note(job: Job, readings: Sequence[Reading], reading: Reading, at: int
     _tell(job, _progress(readings))
     text = f"{portions.heading(reading.attachment.name)}\n\n{portion.text}"
     said = await _asked(job, text, summaries.noting(words))
-    kept = portions.kept_notes(said, portion.first, portion.last)
+    kept = portions.kept_notes(said, portion.first, portion.last, reading.pages)
     reading.notes[at] = kept or [f"- {portions.NO_NOTES} (pp. {portion.first}–{portion.last})"]
     _tell(job, _progress(readings))
 
@@ -201,7 +203,7 @@ async def _condensed(job: Job, reading: Reading, lines: list[str], share: float)
     words = max(20, int(portions.most_tokens("\n".join(lines)) * share * WORDS_PER_TOKEN * 0.8))
     said = await _asked(job, text, summaries.condensing(words))
     pages = portions.cited("\n".join(lines))
-    return portions.kept_notes(said, min(pages, default=1), max(pages, default=1))
+    return portions.kept_notes(said, min(pages, default=1), max(pages, default=1), reading.pages)
 
 
 async def _asked(job: Job, text: str, wish: str) -> str:

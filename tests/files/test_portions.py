@@ -41,23 +41,29 @@ class TestCut:
 
 
 class TestNotes:
-    def test_statements_and_the_headings_above_them_are_kept(self) -> None:
-        said = "Here are the notes:\n\n**One**\n* It rains (p. 3).\n- It is late [p. 4]\n### Empty\n"
-        assert kept_notes(said, 3, 5) == ["### One", "- It rains (p. 3).", "- It is late [p. 4]"]
+    PAGES = ("", "", "It rains in Gorden since 1721.", "Forty weavers left Winmarsta.", "在一七二一年修建了糧倉和橋樑")
+
+    def test_statements_and_the_headings_above_them_are_kept_once(self) -> None:
+        said = (
+            "Here are the notes:\n\n**One**\n* It rains (p. 3).\n- It is late [p. 4]\n- It rains (p. 3).\n### Empty\n"
+        )
+        assert kept_notes(said, 3, 5, self.PAGES) == ["### One", "- It rains (p. 3).", "- It is late [p. 4]"]
 
     def test_a_page_that_was_not_read_is_made_up(self) -> None:
-        assert kept_notes("It rains (p. 3)\nIt snows (p. 9)\nBoth (pp. 4–9)", 3, 5) == ["- It rains (p. 3)"]
+        said = "It rains (p. 3)\nIt snows (p. 9)\nBoth (pp. 4–9)"
+        assert kept_notes(said, 3, 5, self.PAGES) == ["- It rains (p. 3)"]
 
-    def test_where_hardly_anything_is_cited_all_gets_the_pages_that_were_read(self) -> None:
-        assert kept_notes("It rains.\nIt snows.\nCold (p. 3)", 3, 5) == [
-            "- It rains. (pp. 3–5)",
-            "- It snows. (pp. 3–5)",
-            "- Cold (p. 3)",
+    def test_what_is_not_cited_gets_the_page_that_says_it_or_goes(self) -> None:
+        said = "1. Weavers left Winmarsta early.\nIn 1721 it rains, since Gorden is wet.\nThe document is about weather.\n修建了糧倉"
+        assert kept_notes(said, 3, 5, self.PAGES) == [
+            "- Weavers left Winmarsta early. (p. 4)",
+            "- In 1721 it rains, since Gorden is wet. (p. 3)",
+            "- 修建了糧倉 (p. 5)",
         ]
-        assert kept_notes("1. It rains.", 3, 3) == ["- It rains. (p. 3)"]
+        assert kept_notes(said, 3, 3, self.PAGES) == ["- In 1721 it rains, since Gorden is wet. (p. 3)"]
 
     def test_nothing_said_is_nothing_kept(self) -> None:
-        assert kept_notes("", 1, 2) == kept_notes("### Only a title", 1, 2) == []
+        assert kept_notes("", 1, 2, self.PAGES) == kept_notes("### Only a title", 1, 2, self.PAGES) == []
 
     def test_some_are_left_out_all_over(self) -> None:
         notes = ["### A", "- 1", "### B", "- 2", "- 3", "- 4", "### C", "- 5", "- 6"]

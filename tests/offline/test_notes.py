@@ -22,7 +22,7 @@ async def test_notes_are_statements_with_their_pages_and_nothing_else(ask: Ask) 
     lines = text.splitlines()
     assert 2 <= len(lines) <= 4
     assert all(re.fullmatch(r"- [A-Z].+\. \(p\.\u00a0[345]\)", line) for line in lines), text
-    assert portions.kept_notes(text, 3, 5) == lines
+    assert portions.kept_notes(text, 3, 5, ["", "", *PAGES]) == lines
 
 
 async def test_a_summary_of_notes_keeps_their_pages_and_headings(ask: Ask) -> None:

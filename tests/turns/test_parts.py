@@ -171,7 +171,8 @@ async def test_notes_that_nobody_can_condense_are_thinned(
 ) -> None:
     await Deployment.objects.filter(pk=deployment.pk).aupdate(context_window=3_000)
     rambling = "\n".join(
-        f"{n} is a number of which much can be said, and nothing that matters here." for n in range(40)
+        f"{n} is a number of which{' much,' * 30} and nothing that matters can be said here. (p. {n})"
+        for n in range(1, 31)
     )
     script = upstream(*[Reply(events=text_events([rambling])) for _ in range(60)])
     response = await answer(owner, wish(paper))
@@ -180,6 +181,16 @@ async def test_notes_that_nobody_can_condense_are_thinned(
     assert portions.most_tokens(text) <= 3_000 * parts.TEXT_SHARE
     assert "some were left out all over the document" in text
     assert len(script.requests) < 40
+
+
+async def test_notes_that_cannot_be_used_end_it_with_a_sentence(
+    upstream: Callable[..., Upstream], owner: User, deployment: Deployment, paper: Attachment
+) -> None:
+    await Deployment.objects.filter(pk=deployment.pk).aupdate(context_window=3_000)
+    upstream(*[Reply(events=text_events(["The document is about documents."])) for _ in range(60)])
+    response = await answer(owner, wish(paper))
+    assert response.status == Status.FAILED
+    assert response.error["message"].startswith("This model took no notes that can be used.")
 
 
 async def test_the_next_question_goes_on_from_the_notes(engine: Sent, owner: User, paper: Attachment) -> None:
