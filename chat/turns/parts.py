@@ -168,7 +168,7 @@ async def _note(job: Job, readings: Sequence[Reading], reading: Reading, at: int
     _tell(job, _progress(readings))
     text = f"{portions.heading(reading.attachment.name)}\n\n{portion.text}"
     said = await _asked(job, text, summaries.noting(words))
-    kept = portions.kept_notes(said, portion.first, portion.last, reading.pages)
+    kept = await asyncio.to_thread(portions.kept_notes, said, portion.first, portion.last, reading.pages)
     reading.notes[at] = kept or [f"- {portions.NO_NOTES} (pp. {portion.first}–{portion.last})"]
     _tell(job, _progress(readings))
 
@@ -203,7 +203,8 @@ async def _condensed(job: Job, reading: Reading, lines: list[str], share: float)
     words = max(20, int(portions.most_tokens("\n".join(lines)) * share * WORDS_PER_TOKEN * 0.8))
     said = await _asked(job, text, summaries.condensing(words))
     pages = portions.cited("\n".join(lines))
-    return portions.kept_notes(said, min(pages, default=1), max(pages, default=1), reading.pages)
+    first, last = min(pages, default=1), max(pages, default=1)
+    return await asyncio.to_thread(portions.kept_notes, said, first, last, reading.pages) or lines
 
 
 async def _asked(job: Job, text: str, wish: str) -> str:
