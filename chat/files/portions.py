@@ -24,6 +24,7 @@ NO_NOTES = "(no notes could be taken)"
 _CITATION = re.compile(r"[(\[](?:[^()\[\]\n]{1,120}, )?pp?\.\s?(\d{1,5})(?:\s?[–-]\s?(\d{1,5}))?[)\]]")
 _WORD = re.compile(r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{4,}|\d+")
 _DENSE_PAIR = re.compile(r"(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2})")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 _BULLET = re.compile(r"^(?:[-*•–]|\d{1,3}[.)])\s+")
 _HEADING = re.compile(r"^(?:#{1,6}\s+(?P<marked>.+)|\*\*(?P<bold>[^*]+)\*\*:?)$")
 
@@ -107,8 +108,9 @@ def kept_notes(text: str, first: int, last: int, pages: Sequence[str]) -> list[s
         elif _CITATION.search(line):
             if all(first <= page <= last for page in cited(line)):
                 found.append(f"- {line}")
-        elif page := _page_of(line, known):
-            found.append(f"- {line} (p. {page})")
+        else:
+            placed = ((said, _page_of(said, known)) for said in _SENTENCE_END.split(line))
+            found += [f"- {said} (p. {page})" for said, page in placed if page]
     return _without_empty_headings(list(dict.fromkeys(found)))
 
 

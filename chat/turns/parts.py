@@ -115,11 +115,17 @@ async def _read(job: Job, wanted: Sequence[Attachment], window: int) -> None:
     await _all(
         [_note(job, readings, reading, at, words) for reading in readings for at in range(len(reading.portions))]
     )
-    if not any(portions.cited(line) for reading in readings for line in reading.lines if portions.NO_NOTES not in line):
-        raise Refused("This model took no notes that can be used. Choose a larger model, or some of the pages.")
+    _refuse_without_notes(readings)
     await _condense(job, readings, window)
+    _refuse_without_notes(readings)
     _into_the_question(job, readings)
     _tell(job, "Writing the summary…")
+
+
+def _refuse_without_notes(readings: Sequence[Reading]) -> None:
+    lines = (line for reading in readings for line in reading.lines if portions.NO_NOTES not in line)
+    if not any(map(portions.cited, lines)):
+        raise Refused("This model took no notes that can be used. Choose a larger model, or some of the pages.")
 
 
 def _wanted(job: Job, plan: Plan) -> list[Attachment]:

@@ -54,7 +54,7 @@ class TestNotes:
         assert kept_notes(said, 3, 5, self.PAGES) == ["- It rains (p. 3)"]
 
     def test_what_is_not_cited_gets_the_page_that_says_it_or_goes(self) -> None:
-        said = "1. Weavers left Winmarsta early.\nIn 1721 it rains, since Gorden is wet.\nThe document is about weather.\n修建了糧倉"
+        said = "1. Weavers left Winmarsta early. In 1721 it rains, since Gorden is wet.\nThe document is about weather.\n修建了糧倉"
         assert kept_notes(said, 3, 5, self.PAGES) == [
             "- Weavers left Winmarsta early. (p. 4)",
             "- In 1721 it rains, since Gorden is wet. (p. 3)",
