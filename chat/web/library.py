@@ -18,7 +18,6 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -35,7 +34,7 @@ from chat.web import uploads
 from chat.web.access import PersonRequest, attachment_for, person_only, turn_for
 from chat.web.actions import toast_swap
 from chat.web.pages import PersonView, is_fragment, person_view, tab_of
-from chat.web.sidebar import conversation_list, person_timezone
+from chat.web.sidebar import conversation_list, older_than, person_timezone
 from chat.web.uploads import sentence, storage_is_away
 
 logger = logging.getLogger(__name__)
@@ -292,7 +291,7 @@ def files_view(request: PersonRequest, size: int, *, chosen: Sequence[uuid.UUID]
     if search:
         rows = rows.filter(Q(name__icontains=search) | Q(title__icontains=search))
     if after:
-        rows = rows.filter(_older_than(after))
+        rows = rows.filter(older_than(after, "created_at"))
     page = list(rows.exclude(pk__in=chosen)[: size + 1])
     next_url = ""
     if len(page) > size:
@@ -393,15 +392,3 @@ def _ids(values: Iterable[str]) -> list[uuid.UUID]:
         return [uuid.UUID(value) for value in values]
     except ValueError as error:
         raise Http404 from error
-
-
-def _older_than(cursor: str) -> Q:
-    moment, _, pk = cursor.partition("_")
-    try:
-        at, key = parse_datetime(moment), uuid.UUID(pk)
-        if at is None or timezone.is_naive(at):
-            raise Http404
-        at = at.astimezone(datetime.UTC)
-    except (ValueError, OverflowError) as error:
-        raise Http404 from error
-    return Q(created_at__lt=at) | Q(created_at=at, pk__lt=key)

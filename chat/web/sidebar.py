@@ -74,7 +74,7 @@ def conversation_list(
     """One page of the sidebar. `after` is the cursor of the page before, `day` the heading that it ended with."""
     rows = Conversation.objects.visible_to(user).newest_first()
     if after:
-        rows = rows.filter(_older_than(after))
+        rows = rows.filter(older_than(after))
     size = size or settings.CONVERSATIONS_PER_PAGE
     page = list(rows[: size + 1])
     today = timezone.now().astimezone(zone).date()
@@ -107,7 +107,8 @@ def day_label(day: datetime.date, today: datetime.date) -> str:
     return day.strftime("%B %Y")
 
 
-def _older_than(cursor: str) -> Q:
+def older_than(cursor: str, moment_of: str = "last_activity_at") -> Q:
+    """The rows behind the one whose moment and key the cursor holds, newest first. A broken cursor is no page."""
     moment, _, pk = cursor.partition("_")
     try:
         at, key = parse_datetime(moment), uuid.UUID(pk)
@@ -116,4 +117,4 @@ def _older_than(cursor: str) -> Q:
         at = at.astimezone(datetime.UTC)
     except (ValueError, OverflowError) as error:
         raise Http404 from error
-    return Q(last_activity_at__lt=at) | Q(last_activity_at=at, pk__lt=key)
+    return Q(**{f"{moment_of}__lt": at}) | Q(**{moment_of: at, "pk__lt": key})
