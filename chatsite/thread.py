@@ -60,11 +60,3 @@ def _give_back(executor: ThreadPoolExecutor) -> None:
 
 def _nothing() -> None:
     pass
-
-
-def close() -> None:
-    """Give the idle threads' connections back, at the end of the process."""
-    while _idle:
-        executor = _idle.pop()
-        executor.submit(connections.close_all).result()
-        executor.shutdown()
