@@ -99,6 +99,12 @@ def files_of(text: str) -> list[str]:
     return found[1].split(", ") if found else []
 
 
+def _beginning(words: list[str]) -> list[str]:
+    """The first words. Signs between them do not count: half a sum would ask something else."""
+    ends = [number for number, word in enumerate(words, start=1) if re.search(r"\w", word)]
+    return words[: ends[:MAX_WORDS][-1]] if ends else words[:MAX_WORDS]
+
+
 def title(text: str) -> str:
     """Three to six words where the text has them; never empty."""
     text = question_of(text)
@@ -108,7 +114,7 @@ def title(text: str) -> str:
     if CJK_CHAR.search(first[:12]):
         clause = re.split(r"[，、,；;：:]", first, maxsplit=1)[0]
         return (clause if len(clause) >= 4 else first)[:MAX_CJK] or "新对话"
-    words = first.split()[:MAX_WORDS]
+    words = _beginning(first.split())
     while len(words) > 3 and words[-1].lower().strip(",") in _DANGLING:
         words.pop()
     short = " ".join(words).strip(" ,.-–—")[:60]

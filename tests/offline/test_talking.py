@@ -129,6 +129,7 @@ async def test_an_image_stays_known_through_the_conversation(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("text", "title"),
     [
+        ("What is 17 * 23 + 4?", "What is 17 * 23 + 4"),
         ("Can you explain how photosynthesis works in plants and animals?", "How photosynthesis works in plants"),
         ("Please tell me about the history of Rome", "The history of Rome"),
         ("请帮我总结一下人工智能的发展历史", "总结一下人工智能的发展历史"),
