@@ -10,7 +10,7 @@ pages = get_asgi_application()  # Loads the apps: what is imported below needs t
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 
-from chat.turns import lifecycle
+from chat.turns import garbage, lifecycle
 from chat.web.origin import OwnPagesOnly
 from chat.web.routing import websocket_urlpatterns
 from chat.web.signed_in import SignedIn
@@ -31,6 +31,7 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
 
 
 lifecycle.install()  # Daphne's end.
+garbage.set_aside()
 
 routes = ProtocolTypeRouter(
     {

@@ -89,7 +89,7 @@ def check_redis(url: str) -> None:
 def channel_layer(redis_url: str) -> dict[str, Any]:
     """What carries rare events between tabs: within this process, or through Redis between all of them."""
     if not redis_url:
-        return {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+        return {"BACKEND": "chatsite.memory.MemoryLayer"}
     # Without socket_timeout=None redis-py hangs up on whoever hears nothing for 5 seconds.
     host = {"address": redis_url, "socket_timeout": None, "socket_connect_timeout": 2}
     return {"BACKEND": "chatsite.layer.RedisLayer", "CONFIG": {"hosts": [host], "prefix": "chat:layer"}}

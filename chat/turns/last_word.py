@@ -11,6 +11,7 @@ from django.db import DatabaseError
 from chat.models import Status, Turn
 from chat.rendering.answer import response_html
 from chat.rendering.views import FootView, foot_view, render_foot
+from chat.turns import line
 from chat.turns.db import in_db
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ async def last_word(turn: Turn) -> str:
 
 async def _told(turn_pk: int, how: Callable[[], str]) -> str:
     try:
-        return await in_db(how)
+        async with line.ends():
+            return await in_db(how)
     except Turn.DoesNotExist:
         return broken_foot(turn_pk, DELETED)
     except DatabaseError:

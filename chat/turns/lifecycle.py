@@ -17,7 +17,7 @@ from typing import Any
 from django.db import DatabaseError
 
 from chat import engines
-from chat.turns import db, forgetting, made, mirror, redis, run, sweep, telling
+from chat.turns import db, forgetting, garbage, made, mirror, redis, run, sweep, telling
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +30,12 @@ before_end: list[Work] = []
 
 
 def begin() -> None:
-    """Start writer, sweep and forgetting on the running loop, once; again, should one have broken off."""
+    """Start writer, sweep and the like on the running loop, once; again, should one have broken off."""
     _keep_up("writer", lambda: run.writer.run())
     _keep_up("sweep", lambda: sweep.run(run.spoken_for, run.adopt))
     _keep_up("collecting of what was made", made.run)
     _keep_up("forgetting", forgetting.run)
+    _keep_up("search for garbage", lambda: garbage.run(lambda: bool(run.running())))
     if redis.is_used():
         _keep_up("telling", telling.listen)
 

@@ -25,6 +25,7 @@ from chat.models.conversations import LIVE
 from chat.models.providers import ID_LENGTH
 from chat.models.writing import update_rows, writing
 from chat.responses.fold import Draft
+from chat.turns import line
 from chat.turns.db import in_db
 
 logger = logging.getLogger(__name__)
@@ -177,7 +178,8 @@ class Writer:
         self._let_go(final.pk)
         for attempt in range(1, FINAL_ATTEMPTS + 1):
             try:
-                return await in_db(_write_final, final)
+                async with line.ends():
+                    return await in_db(_write_final, final)
             except DatabaseError:
                 if attempt == FINAL_ATTEMPTS:
                     self._owe(final)

@@ -31,7 +31,7 @@ from chat.conversations.ask import Asked, Question, Refused
 from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
 from chat.rendering.views import ToastView, TurnView, new_turn_view, render_turn, turn_view
-from chat.turns import notices, resuming, run, sweep
+from chat.turns import line, notices, resuming, run, sweep
 from chat.turns.writer import PROCESS
 from chat.web.access import (
     PersonRequest,
@@ -41,7 +41,6 @@ from chat.web.access import (
     turn_for,
 )
 from chat.web.pages import TurnsView, item_html, new_item_swap, page_view, sidebar_swap, tab_of
-from chat.web.queue import in_line
 from chat.web.sidebar import conversation_item, is_of_today, person_timezone
 
 K = TypeVar("K")
@@ -51,7 +50,7 @@ K = TypeVar("K")
 @person_only
 async def ask(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
     """Take a question; the answer arrives over the socket."""
-    async with in_line():
+    async with line.questions():
         try:
             asked, stays = await asyncio.shield(_store_and_start(_ask, request, pk))
         except Refused as refused:

@@ -1,18 +1,21 @@
-"""Questions that come together are taken a few at a time, in the order in which they came."""
+"""What comes together is taken a few at a time, in the order in which it came."""
 
 from __future__ import annotations
 
 import asyncio
 
-from chat.web.queue import AT_ONCE, in_line
+from chat.turns.line import Line
+
+AT_ONCE = 3
 
 
 async def test_a_few_are_taken_at_a_time_and_in_order() -> None:
     full, going_on = asyncio.Event(), asyncio.Event()
     taken: list[int] = []
+    line = Line(AT_ONCE)
 
     async def ask(number: int) -> None:
-        async with in_line():
+        async with line():
             taken.append(number)
             if len(taken) == AT_ONCE:
                 full.set()
