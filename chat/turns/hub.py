@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 
 from chat.rendering.live import LiveResponse, Seen
 from chat.responses.events import Event
+from chat.turns import line
 
 FRAME_SECONDS = 0.045
 HIDDEN_FRAME_SECONDS = 2.0  # for a page that is in the background
+RUSH_FRAME_SECONDS = 0.11  # at least, while questions wait in line: what fewer frames save is theirs
 # That one process serves at that pace: where more watch at once, their frames come less often and bring more.
 TABS_AT_FULL_PACE = 90
 
@@ -216,7 +218,8 @@ class Tab:
         """Seconds between two frames."""
         if self._is_hidden:
             return HIDDEN_FRAME_SECONDS
-        return self._frame_seconds * max(1.0, len(_watching) / TABS_AT_FULL_PACE)
+        paced = self._frame_seconds * max(1.0, len(_watching) / TABS_AT_FULL_PACE)
+        return max(paced, RUSH_FRAME_SECONDS) if line.questions.waiting else paced
 
     def _look_again_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -6,7 +6,8 @@ Work on all of it together would make each as late as the last one, and the word
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
 QUESTIONS_AT_ONCE = 8
@@ -19,15 +20,26 @@ with all ends at once 600 ms: the thread of the database left the loop no time f
 
 
 class Line:
-    """One for each event loop."""
+    """One for each event loop. `waiting`: how many stand in it."""
 
     def __init__(self, at_once: int) -> None:
+        self.waiting = 0
         self._at_once = at_once
-        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
-    def __call__(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[None]:
         """To be held while one is dealt with."""
-        return self._lines.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._at_once))
+        places = self._places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._at_once))
+        self.waiting += 1
+        try:
+            await places.acquire()
+        finally:
+            self.waiting -= 1
+        try:
+            yield
+        finally:
+            places.release()
 
 
 questions = Line(QUESTIONS_AT_ONCE)

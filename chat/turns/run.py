@@ -155,7 +155,7 @@ async def wait_for(turn_pk: int) -> None:
 async def _carry(live: LiveTurn, response: LiveResponse, take: Take) -> None:
     job, outcome = await _carried(live, response, take)
     _ending.add(live.pk)
-    foot = broken_foot(live.pk, NOT_SAVED)
+    foot: str | None = None
     tabs = list(live.tabs)
     try:
         foot = await _last_word(live, job, outcome)
@@ -163,7 +163,7 @@ async def _carry(live: LiveTurn, response: LiveResponse, take: Take) -> None:
             response.finish()
     finally:
         # Whatever went wrong on the way here: no page may wait for ever.
-        hub.over(live, foot)
+        hub.over(live, broken_foot(live.pk, NOT_SAVED) if foot is None else foot)
         _ending.discard(live.pk)
     if not foot and outcome is not LEFT:
         await _watch_elsewhere(live.pk, tabs)

@@ -12,7 +12,7 @@ import uvloop
 
 from chat.rendering.live import LiveResponse
 from chat.responses.events import parse_event
-from chat.turns import hub
+from chat.turns import hub, line
 from chat.turns.hub import Behind, Gone, Hub, LiveTurn, Tab
 from tests.dom import Page
 from tests.upstream import text_events
@@ -232,3 +232,20 @@ def test_a_wish_that_comes_in_the_last_moment_of_a_pause_harms_nobody() -> None:
         return frames
 
     assert uvloop.run(pushed_twice()) == ["<p>one</p>", "<p>two</p>"]
+
+
+async def test_while_questions_wait_in_line_frames_come_less_often(
+    watcher: Watcher, live: LiveTurn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher.tab.watch(live)
+    feed(live, 0, 10)
+    await watcher.next()
+    monkeypatch.setattr(line.questions, "waiting", 1)
+    monkeypatch.setattr(hub, "RUSH_FRAME_SECONDS", 60.0)
+    watcher.acknowledge()
+    feed(live, 10, 12)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watcher.frames.get(), 0.05)
+    monkeypatch.setattr(line.questions, "waiting", 0)
+    feed(live, 12, 14)
+    await watcher.next()

@@ -27,6 +27,8 @@ async def test_a_few_are_taken_at_a_time_and_in_order() -> None:
         for _ in asks:  # time for all others to come in, if they may
             await asyncio.sleep(0)
         assert taken == list(range(AT_ONCE))
+        assert line.waiting == 2 * AT_ONCE
         asks[AT_ONCE].cancel()  # whose browser has left
         going_on.set()
     assert taken == [number for number in range(3 * AT_ONCE) if number != AT_ONCE]
+    assert line.waiting == 0
