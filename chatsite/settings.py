@@ -301,6 +301,11 @@ PROVIDER_TOKEN_SCOPES = tuple(
     if scope.strip()
 )
 
+# What the prices of all deployments are in, and so what answers cost.
+CURRENCY = env.str("CURRENCY", "USD").strip().upper()
+if not (len(CURRENCY) == 3 and CURRENCY.isascii() and CURRENCY.isalpha()):
+    raise ImproperlyConfigured(f"CURRENCY is {CURRENCY!r}. Set it to a code of three letters, such as USD or EUR.")
+
 # How many answers may be in the making at once: for one person, and in one process.
 RUNNING_PER_PERSON = number("RUNNING_PER_PERSON", 8, at_least=1)
 RUNNING_PER_PROCESS = number("RUNNING_PER_PROCESS", 300, at_least=1)

@@ -13,6 +13,7 @@ OURS = (
     *("DATABASE_URL", "BEHIND_PROXY", "SECURE_", "SIGNUP_OPEN", "SIGNIN_LINK_SECONDS", "FILE_MAX_MB", "LOG_LEVEL"),
     *("TIME_ZONE", "AZURE_OPENAI_", "FOUNDRY_", "OPENAI_", "RESPONSES_", "LOCAL_", "PROVIDER_KEY_"),
     *("DATABASE_POOL_SIZE", "REDIS_URL", "S3_", "AWS_", "RUNNING_PER_", "FILES_", "CONVERSATIONS_KEPT_"),
+    "CURRENCY",
 )
 for name in list(os.environ):
     if name.startswith(OURS):

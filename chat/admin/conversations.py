@@ -22,7 +22,7 @@ from django.utils.text import Truncator
 from django.views.decorators.http import require_safe
 
 from chat.admin import search, transcript
-from chat.admin.figures import Figures, figures_of, has_problems, token_sum, turn_count
+from chat.admin.figures import Figures, cost_sum, figures_of, has_problems, token_sum, turn_count
 from chat.admin.filters import (
     AttachmentsFilter,
     DeletedFilter,
@@ -66,6 +66,7 @@ class ConversationAdmin(ReadOnly, BaseAdmin):
         "turn_total",
         "tokens_in",
         "tokens_out",
+        "cost",
         "last_activity",
         "problems",
     )
@@ -122,6 +123,10 @@ class ConversationAdmin(ReadOnly, BaseAdmin):
     @admin.display(description="tokens out", ordering=token_sum("output_tokens"))
     def tokens_out(self, conversation: Any) -> str:
         return f"{conversation.figures.output_tokens:,}"
+
+    @admin.display(description="cost", ordering=cost_sum(), empty_value="–")
+    def cost(self, conversation: Any) -> str:
+        return str(conversation.figures.cost)
 
     @admin.display(description="last activity", ordering="last_activity_at")
     def last_activity(self, conversation: Conversation) -> str:

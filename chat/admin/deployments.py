@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 
 from chat.admin import connection
 from chat.admin.capabilities import abilities_of, dialect_in_force, hints_for
-from chat.admin.forms import DeploymentForm, Deployments
+from chat.admin.forms import PRICES, DeploymentForm, Deployments
 from chat.models import Deployment, Provider
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ else:
 def is_ours(provider: Provider | None) -> bool:
     """True for a row made in this admin. The others are written from the environment at each start."""
     return provider is None or provider.source == Provider.Source.ADMIN
+
+
+ABOUT_PRICES = (
+    "With them the chat says what a document costs before it is sent, and what an answer has cost; that stays as it was "
+    "when prices change. Empty: nothing is said of cost. Tools of the provider cost extra, and are not counted."
+)
 
 
 class DeploymentInline(BaseInline):
@@ -48,6 +54,10 @@ class DeploymentInline(BaseInline):
                 "description": "The model decides when to use them; what it makes is stored here and shown under its "
                 "answer. A tool of the same type among the parameters takes the place of the one switched on here.",
             },
+        ),
+        (
+            "Prices of a million tokens",
+            {"fields": (PRICES,), "description": ABOUT_PRICES},
         ),
         ("Requests and people", {"fields": ("parameters", "groups")}),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ NAME_NOT_KEY = (
 )
 # The turn decides these for each request; as a parameter they would break it.
 NOT_PARAMETERS = frozenset({"input", "model", "stream", "previous_response_id", "store", "instructions", "background"})
+PRICES = ("input_price", "cached_input_price", "output_price")
 
 
 class ForgetsSecrets:
@@ -163,6 +165,15 @@ class ProviderForm(ForgetsSecrets, ProviderModelForm):
         return DIALECTS.get(self.cleaned_data.get("dialect") or self.instance.dialect)
 
 
+class PriceInput(forms.NumberInput):
+    """Without the zeros that fill up its column: 1.25, and not 1.250000."""
+
+    def format_value(self, value: Any) -> str | None:
+        if isinstance(value, Decimal):
+            return f"{value.normalize():f}"
+        return value if value is None else str(value)
+
+
 class DeploymentForm(ForgetsSecrets, DeploymentModelForm):
     class Meta:
         model = Deployment
@@ -170,9 +181,11 @@ class DeploymentForm(ForgetsSecrets, DeploymentModelForm):
             *("name", "label", "context_window", "enabled", "is_default"),
             *("reasoning_effort", "reasoning_summary", "keeps_responses", "background"),
             *("code_interpreter", "image_generation", "image_deployment"),
+            *PRICES,
             *("parameters", "groups"),
         )
         widgets = {
+            **dict.fromkeys(PRICES, PriceInput()),
             "parameters": forms.Textarea(attrs={"rows": 2, "cols": 40}),
             "groups": forms.CheckboxSelectMultiple,
         }
@@ -183,6 +196,10 @@ class DeploymentForm(ForgetsSecrets, DeploymentModelForm):
         for name, hint in (pointless_fields(dialect) if dialect else {}).items():
             if name in self.fields:
                 self.fields[name].help_text = format_html('<span class="hint">{}</span>', hint)
+        for name in self.fields.keys() & PRICES:
+            self.fields[
+                name
+            ].label = f"{name.removesuffix('_price').replace('_', ' ').capitalize()}, {settings.CURRENCY}"
 
     def clean_parameters(self) -> dict[str, Any]:
         parameters = json_object(self.cleaned_data["parameters"])

@@ -16,9 +16,9 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from chat.admin.figures import Figures, figures_of
-from chat.models import Attachment, Conversation, Response, Status, Turn
+from chat.models import Attachment, Conversation, Response, Status, Turn, prices
 from chat.rendering.answer import parts_of, response_html
-from chat.rendering.views import ChipView, chip_detail, problem_of
+from chat.rendering.views import ChipView, chip_detail, cost_of, problem_of
 
 TURNS_PER_PAGE = 50
 PROBLEMS = (Status.FAILED, Status.INTERRUPTED, Status.INCOMPLETE)
@@ -62,6 +62,7 @@ class ResponseView:
     request_id: str
     tokens: str
     usage: Sequence[tuple[str, int]]
+    cost: str  # with all its digits, so that it can be checked
     error: str
     created_at: datetime
     finished_at: datetime | None
@@ -82,6 +83,7 @@ class TurnView:
     responses: Sequence[ResponseView]
     answered_by: str
     status: str
+    cost: str
     problem: str
     created_at: datetime
     version: int
@@ -268,6 +270,7 @@ class _Loader:
             responses=[self._response(response) for response in responses],
             answered_by=str(turn.deployment) if turn.deployment else "The model",
             status=turn.get_status_display(),
+            cost=cost_of(responses),
             problem=problem_of(turn, responses[-1] if responses else None),
             created_at=turn.created_at,
             version=place.version,
@@ -315,6 +318,7 @@ class _Loader:
             request_id=response.request_id,
             tokens=tokens_of(response),
             usage=list(usage_rows(response.usage)),
+            cost="" if response.cost is None else prices.in_full(response.cost),
             error=error_text(response.error),
             created_at=response.created_at,
             finished_at=response.finished_at,
@@ -340,9 +344,10 @@ def item_view(item: dict[str, Any]) -> ItemView:
 
 
 def tokens_of(response: Response) -> str:
-    if response.input_tokens is None and response.output_tokens is None:
+    if not response.has_tokens:
         return ""
-    return f"{response.input_tokens or 0:,} in, {response.output_tokens or 0:,} out"
+    counts = f"{response.input_tokens or 0:,} in, {response.output_tokens or 0:,} out"
+    return counts if response.cost is None else f"{counts}, {prices.money(response.cost)}"
 
 
 def usage_rows(usage: Any, prefix: str = "") -> Iterator[tuple[str, int]]:

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chat.models.files import Attachment
+from chat.models.prices import COST_PLACES
 from chat.models.providers import ID_LENGTH, Deployment
 
 if TYPE_CHECKING:
@@ -205,6 +206,13 @@ class Response(models.Model):
     usage: models.JSONField[Any] = models.JSONField(null=True, blank=True)
     input_tokens = models.PositiveIntegerField(null=True, blank=True)
     output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    cost = models.DecimalField(
+        max_digits=18,
+        decimal_places=COST_PLACES,
+        null=True,
+        blank=True,
+        help_text="Of these tokens, at the prices that the deployment had when they were used",
+    )
     error: models.JSONField[Any] = models.JSONField(null=True, blank=True)
     request_id = models.CharField(max_length=255, blank=True)
     cursor = models.BigIntegerField(null=True, blank=True, help_text="Last sequence_number seen upstream")
@@ -229,6 +237,11 @@ class Response(models.Model):
     def know(self, made: Sequence[Attachment]) -> None:
         """As if what it made had been prefetched."""
         _know(self, made=made)
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the provider said how much was used."""
+        return self.input_tokens is not None or self.output_tokens is not None
 
     @property
     def is_cut_short(self) -> bool:

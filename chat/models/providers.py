@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 
+from chat.models.prices import Prices
 from chat.responses.dialects import DIALECTS
 
 if TYPE_CHECKING:
@@ -76,6 +78,18 @@ class Provider(models.Model):
         return self.name
 
 
+def _price(help_text: str) -> models.DecimalField[Decimal | None, Decimal | None]:
+    """Of tokens, and none unless it is known."""
+    return models.DecimalField(
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=help_text,
+    )
+
+
 class DeploymentQuerySet(models.QuerySet["Deployment"]):
     def offered(self) -> DeploymentQuerySet:
         """Those that can be chosen now, the default first."""
@@ -112,6 +126,9 @@ class Deployment(models.Model):
     name = models.CharField(max_length=200, help_text="Sent as `model`. On Azure: the name of the deployment.")
     label = models.CharField(max_length=200, blank=True, help_text="Shown to people instead of the name.")
     context_window = models.PositiveIntegerField(null=True, blank=True, help_text="Tokens")
+    input_price = _price("Of a million tokens that the model reads.")
+    cached_input_price = _price("Of those that it read before and the provider kept at hand. Empty: as other input.")
+    output_price = _price("Of a million tokens that the model writes, its reasoning among them.")
     parameters = models.JSONField(
         default=dict,
         blank=True,
@@ -166,10 +183,28 @@ class Deployment(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["provider", "name"], name="one_row_per_deployment"),
             models.UniqueConstraint(fields=["is_default"], condition=Q(is_default=True), name="one_default_deployment"),
+            models.CheckConstraint(
+                condition=Q(input_price=None, cached_input_price=None, output_price=None)
+                | Q(input_price__isnull=False, output_price__isnull=False),
+                name="prices_are_known_together",
+                violation_error_message="Give the prices of both input and output, or no price at all.",
+            ),
+            models.CheckConstraint(
+                condition=Q(input_price__gte=0, cached_input_price__gte=0, output_price__gte=0),
+                name="no_price_is_below_zero",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.label or self.name
+
+    @property
+    def prices(self) -> Prices | None:
+        """None where they are not known: then nothing is said of cost."""
+        if self.input_price is None or self.output_price is None:
+            return None
+        cached = self.input_price if self.cached_input_price is None else self.cached_input_price
+        return Prices(self.input_price, cached, self.output_price)
 
     def as_parameters(self) -> dict[str, Any]:
         """The operator's extra request parameters, a copy."""

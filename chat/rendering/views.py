@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from django.template.loader import render_to_string
@@ -17,7 +18,7 @@ from chat.files import estimate, portions
 from chat.files.kinds import PDF
 from chat.files.serving import SHOWN_TYPES
 from chat.files.tables import is_table
-from chat.models import Attachment, Deployment, Response, Status, Turn
+from chat.models import Attachment, Deployment, Response, Status, Turn, prices
 from chat.rendering.answer import marked_blocks, response_html, segments
 from chat.rendering.live import StoredResponse
 from chat.rendering.made import files_of, is_picture, is_there, person_address
@@ -134,15 +135,18 @@ class ToastView:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of all responses of a turn."""
+    """Tokens of all responses of a turn, and what they cost in words: "" where that is not known."""
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
+    cost: str = ""
 
     def sentence(self) -> str:
-        return f"{self.input:,} tokens in, {self.output:,} out" if self.input or self.output else ""
+        if not self.input and not self.output:
+            return ""
+        return ", ".join(filter(None, [f"{self.input:,} tokens in, {self.output:,} out", self.cost]))
 
     def detail(self) -> str:
         parts = [f"{self.input + self.output:,} tokens in all"]
@@ -160,12 +164,20 @@ def usage_of(responses: Sequence[Response]) -> Usage:
         output=sum(_tokens(row, "output_tokens") for row in rows),
         cached=sum(_tokens(row.get("input_tokens_details"), "cached_tokens") for row in rows),
         reasoning=sum(_tokens(row.get("output_tokens_details"), "reasoning_tokens") for row in rows),
+        cost=cost_of(responses),
     )
 
 
 def _tokens(row: Any, name: str) -> int:
     value = row.get(name) if isinstance(row, dict) else None
     return value if isinstance(value, int) else 0
+
+
+def cost_of(responses: Sequence[Response]) -> str:
+    """What all of them cost, as far as it is known."""
+    costs = [response.cost for response in responses if response.cost is not None]
+    unknown = any(response.has_tokens and response.cost is None for response in responses)
+    return prices.total(sum(costs, Decimal()) if costs else None, is_whole=not unknown)
 
 
 def foot_view(turn: Turn, *, readonly: bool = False, is_new: bool = False, oob: bool = False) -> FootView:

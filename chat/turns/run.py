@@ -256,14 +256,17 @@ def _claim_now(claimed: list[Job], live: LiveTurn, response: LiveResponse, take:
 
 
 def _final(job: Job, outcome: Outcome) -> Final:
+    used = {**draft_fields(job.draft), **parts.usage_fields_of(job)}
+    prices = job.deployment.prices
     return Final(
         pk=job.response.pk,
         turn_id=job.turn.pk,
         conversation_id=job.turn.conversation_id,
         status=outcome.status,
         fields={
-            **draft_fields(job.draft),
-            **parts.usage_fields_of(job),
+            **used,
+            # Stored: another price tomorrow changes nothing of what was spent today.
+            "cost": prices.of_usage(used["usage"]) if prices else None,
             "text": job.draft.text(),
             "error": outcome.error,
             "request_id": outcome.request_id[:255],

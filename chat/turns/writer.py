@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
+from chat.models.prices import token_count
 from chat.models.providers import ID_LENGTH
 from chat.models.writing import update_rows, writing
 from chat.responses.fold import Draft
@@ -83,13 +84,9 @@ def usage_fields(usage: dict[str, Any] | None) -> dict[str, Any]:
     known = usage or {}
     return {
         "usage": usage,
-        "input_tokens": _count(known.get("input_tokens")),
-        "output_tokens": _count(known.get("output_tokens")),
+        "input_tokens": token_count(known.get("input_tokens")),
+        "output_tokens": token_count(known.get("output_tokens")),
     }
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and 0 <= value < 2**31 else None
 
 
 def pause_after(seconds: float) -> float:

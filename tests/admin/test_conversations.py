@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -42,7 +43,7 @@ def filled(owner: User, deployment: Deployment, count: int) -> None:
             asked(deployment, conversation, f"Question {turn}", f"Answer {turn}", input_tokens=10, output_tokens=5)
 
 
-@pytest.mark.parametrize("query", ["", "?q=answer", "?problems=no&attachments=no", "?o=3"])
+@pytest.mark.parametrize("query", ["", "?q=answer", "?problems=no&attachments=no", "?o=3", "?o=-6"])
 def test_fifty_conversations_cost_as_many_queries_as_five(
     admin_client: Client, alice: User, deployment: Deployment, query: str
 ) -> None:
@@ -60,6 +61,25 @@ def test_a_row_tells_turns_tokens_and_problems(rita_client: Client, conversation
     page = rita_client.get(LIST)
     for cell in ("Tides", "alice", "The large one", ">2<", "1,234", "34", "Failed or interrupted"):
         assert cell in page.content.decode()
+
+
+def test_a_row_tells_the_cost_as_far_as_it_is_known(
+    rita_client: Client, conversation: Conversation, ask: Asked, deployment: Deployment, alice: User
+) -> None:
+    def costs() -> dict[str, str]:
+        rows = rita_client.get(f"{LIST}?o=-6").context["cl"].result_list
+        return {row.title: row.figures.cost for row in rows}
+
+    ask(conversation, "One", "1", input_tokens=1000, output_tokens=10, cost=Decimal("0.12345678"))
+    ask(conversation, "Two", "2", input_tokens=1000, output_tokens=10, cost=Decimal("0.00000001"))
+    ask(conversation, "Three", "3", status=Status.FAILED)
+    for title, fields in (("Bread", {"cost": Decimal(3)}), ("Salt", {}), ("Wine", {"cost": Decimal(0)})):
+        other = Conversation.objects.create(owner=alice, title=title, deployment=deployment)
+        ask(other, "One", "1", input_tokens=1, **fields)
+    assert costs() == {"Bread": "$3.00", "Tides": "$0.12", "Salt": "", "Wine": "$0.00"}
+    assert list(costs())[:2] == ["Bread", "Tides"], "the dearest first"
+    ask(conversation, "Four", "4", input_tokens=1000)
+    assert costs()["Tides"] == "at least $0.12"
 
 
 def test_a_stopped_answer_is_no_problem(rita_client: Client, conversation: Conversation, ask: Asked) -> None:

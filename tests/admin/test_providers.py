@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from chat import engines
 from chat.admin.capabilities import abilities_of, hints_for
 from chat.admin.keys import holds_a_key, is_secret_header, looks_like_a_key
 from chat.models import Deployment, Provider
+from chat.models.prices import Prices
 from chat.responses.dialects import DIALECTS, OVERRIDABLE
 
 ADD = reverse("admin:chat_provider_add")
@@ -74,6 +76,45 @@ def test_an_operator_adds_a_provider_with_its_deployments(olga_client: Client) -
     assert (deployment.name, deployment.is_default, deployment.parameters) == ("large", True, {"top_p": 0.5})
     assert deployment.provider.source == Provider.Source.ADMIN
     assert deployment.provider.key_variable == "HOUSE_API_KEY"
+
+
+def test_an_operator_gives_a_deployment_its_prices(olga_client: Client, deployment: Deployment) -> None:
+    row = {"id": str(deployment.pk), "name": deployment.name}
+    prices = {"input_price": "1.25", "cached_input_price": "0.125", "output_price": "10"}
+    where = address(deployment.provider)
+    assert olga_client.post(where, form({**row, **prices}, initial=1)).status_code == 302
+    deployment.refresh_from_db()
+    assert deployment.prices == Prices(Decimal("1.25"), Decimal("0.125"), Decimal(10))
+    page = olga_client.get(where).content.decode()
+    for name, value in {**prices, "output_price": "10"}.items():
+        assert re.search(
+            rf'<input[^>]*name="deployments-0-{name}"[^>]*value="{re.escape(value)}"|'
+            rf'<input[^>]*value="{re.escape(value)}"[^>]*name="deployments-0-{name}"',
+            page,
+        ), name
+    assert "Cached input, USD" in page
+
+
+@pytest.mark.parametrize(
+    ("prices", "sentence"),
+    [
+        ({"input_price": "1"}, "Give the prices of both input and output, or no price at all."),
+        ({"cached_input_price": "1"}, "Give the prices of both input and output, or no price at all."),
+        ({"input_price": "-1", "output_price": "1"}, "greater than or equal to 0"),
+        ({"input_price": "cheap", "output_price": "1"}, "Enter a number."),
+    ],
+)
+def test_prices_that_would_mislead_are_refused(olga_client: Client, prices: dict[str, str], sentence: str) -> None:
+    assert sentence in refusal(olga_client, ADD, form(prices))
+    assert not Deployment.objects.exists()
+
+
+def test_what_the_environment_describes_gets_its_prices_here(olga_client: Client, deployment: Deployment) -> None:
+    Provider.objects.update(source=Provider.Source.ENVIRONMENT)
+    row = {"id": str(deployment.pk), "input_price": "0.25", "output_price": "2"}
+    assert olga_client.post(address(deployment.provider), form(row, initial=1)).status_code == 302
+    deployment.refresh_from_db()
+    assert deployment.input_price == Decimal("0.25")
 
 
 def test_a_reviewer_changes_no_provider(rita_client: Client, provider: Provider) -> None:

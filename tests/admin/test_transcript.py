@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -77,6 +78,31 @@ def test_a_response_shows_its_record(rita_client: Client, conversation: Conversa
     assert "Novel tokens" in page
     first = Response.objects.get(response_id="resp_first")
     assert f'<a href="?page=1#response-{first.pk}"><code>resp_first</code></a>' in page
+
+
+def test_costs_stand_at_the_response_the_turn_and_the_conversation(
+    rita_client: Client, conversation: Conversation, ask: Asked
+) -> None:
+    turn = ask(conversation, "One", "1", input_tokens=1200, output_tokens=70, cost=Decimal("0.0042125"))
+    page = transcript(rita_client, conversation)
+    assert "1,200 in, 70 out, under $0.01" in page
+    assert "<dt>Cost</dt><dd>$0.0042125</dd>" in page
+    assert "<dt>Cost</dt><dd>under $0.01</dd>" in page, "of all"
+    Response.objects.create(turn=turn, order=1, status=Status.COMPLETED, input_tokens=9, cost=Decimal("0.1"))
+    ask(conversation, "Two", "2", input_tokens=1)
+    page = transcript(rita_client, conversation)
+    assert "<span>$0.10</span>" in page, "of the turn"
+    assert "<dt>Cost</dt><dd>at least $0.10</dd>" in page, "of all"
+
+
+def test_without_prices_a_transcript_says_nothing_of_cost(
+    rita_client: Client, conversation: Conversation, ask: Asked
+) -> None:
+    ask(conversation, "One", "1", input_tokens=1200, output_tokens=70)
+    page = transcript(rita_client, conversation)
+    assert "1,200 in, 70 out" in page
+    assert "<dt>Cost</dt>" not in page
+    assert "$" not in page.partition('class="transcript"')[2]
 
 
 def test_reasoning_is_read_and_what_is_encrypted_is_only_named(

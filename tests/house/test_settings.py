@@ -60,6 +60,7 @@ def test_the_documented_production_settings_pass_the_deploy_check(tmp_path: Path
         ({"PORT": "http"}, "PORT is 'http'. Set it to a whole number"),
         ({"RUNNING_PER_PERSON": "0"}, "RUNNING_PER_PERSON is '0'. Set it to a whole number of at least 1"),
         ({"PORT": "70000"}, "PORT is 70000."),
+        ({"CURRENCY": "euro"}, "CURRENCY is 'EURO'. Set it to a code of three letters"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'."),
         ({"PUBLIC_URL": "chat.example.org"}, "Set it to a whole address"),
         ({"DATA_DIR": "/dev/null/data"}, "DATA_DIR=/dev/null/data cannot be made"),

@@ -13,6 +13,7 @@ from chat.conversations.ask import Asked, Question, ask
 from chat.models import Conversation, Deployment, Provider, User
 from chat.responses.dialects import DIALECTS
 from chat.turns import asking, db, run
+from chat.turns.hub import LiveTurn, hub
 from tests.upstream import Reply, Upstream
 
 
@@ -48,6 +49,20 @@ def put(owner: User, deployment: Deployment) -> Callable[..., Asked]:
         return ask(owner, conversation, Question(text, uuid.uuid4()))
 
     return put_question
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the pages of runs that ended were told last."""
+    feet: list[str] = []
+    over = hub.over
+
+    def watched(live: LiveTurn, foot: str) -> None:
+        feet.append(foot)
+        over(live, foot)
+
+    monkeypatch.setattr(hub, "over", watched)
+    return feet
 
 
 @pytest_asyncio.fixture(autouse=True)

@@ -15,7 +15,7 @@ from chat.conversations.ask import Asked
 from chat.models import Conversation, Response, Status, User
 from chat.rendering.live import LiveResponse
 from chat.turns import last_word, lifecycle, run, sweep, writer
-from chat.turns.hub import LiveTurn, hub
+from chat.turns.hub import hub
 from tests.dom import Page
 from tests.turns.test_run import answer, shown, stored
 from tests.upstream import Reply, Upstream, completed, json_reply, text_events
@@ -24,20 +24,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 Script = Callable[..., Upstream]
 Put = Callable[..., Asked]
-
-
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the pages of runs that ended were told last."""
-    feet: list[str] = []
-    over = hub.over
-
-    def watched(live: LiveTurn, foot: str) -> None:
-        feet.append(foot)
-        over(live, foot)
-
-    monkeypatch.setattr(hub, "over", watched)
-    return feet
 
 
 async def begun(put: Put) -> Asked:

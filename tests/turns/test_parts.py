@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from chat.conversations.summary import Summary
 from chat.files import portions
 from chat.files.pdf import page_texts
 from chat.models import Attachment, Conversation, Deployment, Response, Status, Turn, User
+from chat.models.prices import Prices
 from chat.offline.app import create_app
 from chat.offline.transport import OfflineTransport
 from chat.rendering.views import render_turn, turn_view
@@ -111,6 +113,7 @@ async def test_three_hundred_pages_are_summarized_with_pages_that_can_be_checked
 ) -> None:
     settings.MEDIA_ROOT = tmp_path / "media"
     paper = await sync_to_async(paper_of)(owner, tmp_path / "chronicle.pdf", 300)
+    await Deployment.objects.aupdate(input_price=1, output_price=2)
     response = await answer(owner, wish(paper))
     assert response.status == Status.COMPLETED, response.error
     found = checked(response.text, page_texts(tmp_path / "chronicle.pdf"))
@@ -130,6 +133,7 @@ async def test_three_hundred_pages_are_summarized_with_pages_that_can_be_checked
     assert stored.endswith("Summarize “chronicle.pdf” in detail.")
     assert texts_of(last) == texts_of({"input": response.input})
     assert (response.input_tokens or 0) > 50_000
+    assert response.cost == Prices(Decimal(1), Decimal(1), Decimal(2)).of_usage(response.usage)
     assert [item["type"] for item in response.output] == ["message"]
 
 
