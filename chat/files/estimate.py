@@ -2,7 +2,7 @@
 
 Of a PDF both text and a picture of each page enter the context, where the provider reads PDFs; its text alone where it is
 sent as text. Pictures are counted by tiles. See: OpenAI, "File inputs" and "Images and vision" (2026-11).
-Prices are not known here, so nothing is said of cost.
+What they cost is said where the deployment has prices, and nothing where it has none.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from chat.files.errors import quoted
-from chat.models import Attachment
+from chat.models import Attachment, prices
 
 if TYPE_CHECKING:
     from chat.responses.dialects import Dialect
@@ -30,6 +31,9 @@ TOKENS_PER_TILE = 170
 TOKENS_PER_PICTURE = 85  # besides its tiles, and all that a picture costs where it is looked at roughly
 PAGE = (768, 1086)  # A4
 
+# From here on a file is said to have many: five such documents fill the window of many a model.
+MANY_TOKENS = 20_000
+
 # Of the window, what is left for a document beside question, instructions and answer.
 SHARE_FOR_FILES = 0.8
 
@@ -43,7 +47,12 @@ def tokens(attachment: Attachment, dialect: Dialect | None = None) -> int:
     if attachment.is_data:
         return 0
     pages = (attachment.pages or 0) * picture_tokens(*PAGE) if _is_seen(dialect) else 0
-    return _text_tokens(attachment, CHARACTERS_PER_TOKEN, DENSE_CHARACTERS_PER_TOKEN) + pages
+    return text_tokens(attachment) + pages
+
+
+def text_tokens(attachment: Attachment) -> int:
+    """Of its text alone."""
+    return _text_tokens(attachment, CHARACTERS_PER_TOKEN, DENSE_CHARACTERS_PER_TOKEN)
 
 
 def least_tokens(attachment: Attachment, dialect: Dialect | None = None) -> int:
@@ -72,6 +81,15 @@ def in_words(count: int) -> str:
         return f"about {count} tokens"
     step = 10 ** (len(str(count)) - 2)
     return f"about {round(count / step) * step:,} tokens"
+
+
+def is_much(count: int, cost: Decimal | None) -> bool:
+    """Whether somebody might want to know before they send it."""
+    return count >= MANY_TOKENS or (cost is not None and cost >= prices.coin())
+
+
+def with_cost(count: int, cost: Decimal | None) -> str:
+    return in_words(count) if cost is None else f"{in_words(count)}, {prices.about(cost)}"
 
 
 def overflow(attachments: Sequence[Attachment], window: int | None, dialect: Dialect) -> str:

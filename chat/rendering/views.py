@@ -24,9 +24,6 @@ from chat.rendering.live import StoredResponse
 from chat.rendering.made import files_of, is_picture, is_there, person_address
 from chat.responses.dialects import DIALECTS
 
-# From here on a chip says how many: five such documents fill the window of many a model.
-MANY_TOKENS = 20_000
-
 STATUS_SENTENCES = {
     Status.INCOMPLETE: "The answer was cut off by the provider.",
     Status.FAILED: "The answer failed.",
@@ -335,7 +332,7 @@ def chip_view(attachment: Attachment) -> ChipView:
 
 
 def _is_long(attachment: Attachment) -> bool:
-    return (attachment.pages or 0) > 1 and estimate.tokens(attachment) >= MANY_TOKENS
+    return (attachment.pages or 0) > 1 and estimate.tokens(attachment) >= estimate.MANY_TOKENS
 
 
 def can_be_shown(attachment: Attachment) -> bool:
@@ -355,7 +352,7 @@ def chip_detail(attachment: Attachment) -> str:
         parts.append(f"{attachment.pages} page{'' if attachment.pages == 1 else 's'}")
         if attachment.text_pages == 0:
             parts.append("scan, no text")
-        if (tokens := estimate.tokens(attachment)) >= MANY_TOKENS:
+        if (tokens := estimate.tokens(attachment)) >= estimate.MANY_TOKENS:
             parts.append(estimate.in_words(tokens))
     elif attachment.width and attachment.height:
         parts.append(f"{attachment.width} × {attachment.height}")

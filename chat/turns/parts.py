@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 from chat.conversations import history
 from chat.conversations import summary as summaries
 from chat.conversations.history import Plan
-from chat.files import pdf, portions
+from chat.files import estimate, pdf, portions
 from chat.files.errors import Refused, StorageAway, quoted
 from chat.files.portions import Portion
 from chat.files.storage import on_disk
@@ -42,6 +43,10 @@ MOST_TEXT_TOKENS = 16_000
 MOST_NOTES_TOKENS = 4_000
 WORDS_PER_TOKEN = 0.5
 FEWEST_WORDS, MOST_WORDS = 60, 400
+
+# For what is foreseen: parts are cut for the most tokens that their text may have, not for those that it usually has.
+CAUTION = 4 / 3
+TOKENS_PER_WISH = 120
 
 T = TypeVar("T")
 
@@ -103,8 +108,7 @@ async def read(job: Job, plan: Plan) -> bool:
 
 async def _read(job: Job, wanted: Sequence[Attachment], window: int) -> None:
     _tell(job, "Reading…")
-    room = int(min(window * TEXT_SHARE, MOST_TEXT_TOKENS))
-    readings = [await asyncio.to_thread(_opened, attachment, room) for attachment in wanted]
+    readings = [await asyncio.to_thread(_opened, attachment, _room(window)) for attachment in wanted]
     count = sum(len(reading.portions) for reading in readings)
     if count > MOST_PARTS:
         names = ", ".join(quoted(attachment.name) for attachment in wanted)
@@ -120,6 +124,11 @@ async def _read(job: Job, wanted: Sequence[Attachment], window: int) -> None:
     _refuse_without_notes(readings)
     _into_the_question(job, readings)
     _tell(job, "Writing the summary…")
+
+
+def _room(window: int) -> int:
+    """For the text of one part, in tokens."""
+    return max(1, int(min(window * TEXT_SHARE, MOST_TEXT_TOKENS)))
 
 
 def _refuse_without_notes(readings: Sequence[Reading]) -> None:
@@ -245,6 +254,16 @@ def _into_the_question(job: Job, readings: Sequence[Reading]) -> None:
 
 
 # What the page is told, and what it costs
+
+
+def foreseen(attachments: Sequence[Attachment], window: int) -> tuple[int, int]:
+    """About how many tokens are read and written before the summary: the documents once, the notes on them twice."""
+    if not attachments:
+        return 0, 0
+    sizes = [estimate.text_tokens(attachment) for attachment in attachments]
+    count = sum(math.ceil(size * CAUTION / _room(window)) for size in sizes)
+    notes = int(count * _words(window * TEXT_SHARE / count) / WORDS_PER_TOKEN)
+    return sum(sizes) + count * TOKENS_PER_WISH + notes, notes
 
 
 def _progress(readings: Sequence[Reading]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -13,7 +13,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
 
-from chat.models import Attachment, Conversation, Turn, User
+from chat.models import Attachment, Conversation, Deployment, Turn, User
 from chat.models.conversations import LIVE
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -65,6 +65,24 @@ def attachment_for(user: User, pk: uuid.UUID) -> Attachment:
     if attachment is None:
         raise Http404
     return attachment
+
+
+def ready_attachments_for(user: User, values: Sequence[str]) -> list[Attachment]:
+    """Those of a message, in its order; one that is not there is left out."""
+    try:
+        wanted = [uuid.UUID(value) for value in values]
+    except ValueError as error:
+        raise Http404 from error
+    rows = Attachment.objects.visible_to(user).ready().filter(pk__in=wanted, forgotten_at=None)
+    found = {row.pk: row for row in rows}
+    return [found[pk] for pk in dict.fromkeys(wanted) if pk in found]
+
+
+def deployment_for(user: User, value: str) -> Deployment | None:
+    """The model that the page has chosen; None where it is not offered."""
+    if not value.isascii() or not value.isdecimal() or len(value) > 18:
+        return None
+    return Deployment.objects.offered_to(user).filter(pk=int(value)).first()
 
 
 def person_only(view: V) -> V:

@@ -83,6 +83,7 @@ class PageView:
     offers_background: bool
     suggestions: Sequence[str]
     sidebar: ConversationList | None = None
+    estimate_url: str = ""  # where some model has prices
     accept: str = ""  # of the file picker
     max_files: int = field(default_factory=lambda: settings.FILES_PER_TURN)
     plain_megabytes: int = limits.PLAIN_FORM_BYTES // 1024 // 1024
@@ -190,6 +191,7 @@ def page_view(
         offers_background=any(map(_may_work_in_background, deployments)),
         suggestions=OFFLINE_SUGGESTIONS if is_offline else SUGGESTIONS,
         sidebar=sidebar,
+        estimate_url=reverse("estimate") if any(deployment.prices for deployment in deployments) else "",
         accept=accepted_by(deployments).for_the_picker,
     )
 

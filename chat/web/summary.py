@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +11,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from chat.conversations import summary as summaries
-from chat.models import Attachment
-from chat.web.access import PersonRequest, person_only
+from chat.web.access import PersonRequest, deployment_for, person_only, ready_attachments_for
+from chat.web.estimate import sentence_for_summary
 
 KINDS = (
     (summaries.SHORT, "Short", "What it is about, and its main points"),
@@ -38,24 +37,25 @@ class SummaryView:
     names: Sequence[str]
     kinds: Sequence[KindView]
     languages: Sequence[str]
+    estimate: str = ""
 
 
 @never_cache
 @require_safe
 @person_only
 def summary(request: PersonRequest) -> HttpResponse:
-    """For the files of the message (`?attachment=`). What is no PDF among them is sent along, and not named."""
+    """For the files of the message (`?attachment=`) and its model (`?deployment=`).
+
+    What is no PDF among them is sent along, and not named.
+    """
     if not request.headers.get("HX-Request"):
         return redirect("home")
-    try:
-        wanted = [uuid.UUID(value) for value in request.GET.getlist("attachment")]
-    except ValueError as error:
-        raise Http404 from error
-    rows = Attachment.objects.visible_to(request.user).ready().filter(pk__in=wanted, forgotten_at=None)
-    found = {row.pk: row for row in rows}
-    names = [row.name for row in summaries.documents([found[pk] for pk in dict.fromkeys(wanted) if pk in found])]
+    files = ready_attachments_for(request.user, request.GET.getlist("attachment"))
+    names = [row.name for row in summaries.documents(files)]
     if not names:
         raise Http404
     offered = [*KINDS, COMPARE] if len(names) > 1 else KINDS
     kinds = [KindView(*kind, is_chosen=kind[0] == summaries.SHORT) for kind in offered]
-    return render(request, "chat/_summary.html", {"summary": SummaryView(names, kinds, summaries.LANGUAGES)})
+    deployment = deployment_for(request.user, request.GET.get("deployment", ""))
+    estimate = sentence_for_summary(files, deployment) if deployment else ""
+    return render(request, "chat/_summary.html", {"summary": SummaryView(names, kinds, summaries.LANGUAGES, estimate)})

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.web import actions, excerpt, health, library, made, pages, remote_image, summary, uploads
+from chat.web import actions, estimate, excerpt, health, library, made, pages, remote_image, summary, uploads
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -34,6 +34,7 @@ urlpatterns = [
     path("files/<uuid:pk>/delete/", library.delete, name="file_delete"),
     path("turns/<int:pk>/cited/<int:number>/", library.cited, name="cited"),
     path("files/<uuid:pk>/excerpt/", excerpt.excerpt, name="file_excerpt"),
+    path("files/estimate/", estimate.estimate, name="estimate"),
     path("files/summary/", summary.summary, name="summary"),
     path("remote-image/", remote_image.remote_image, name="remote_image"),
     path("healthz", health.health, name="health"),

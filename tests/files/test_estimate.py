@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -66,6 +67,19 @@ def test_data_is_no_input() -> None:
 )
 def test_words_promise_no_more_than_is_known(count: int, words: str) -> None:
     assert estimate.in_words(count) == f"about {words} tokens"
+
+
+def test_what_is_worth_saying_is_many_tokens_or_some_money() -> None:
+    assert not estimate.is_much(19_999, None)
+    assert estimate.is_much(20_000, None)
+    assert not estimate.is_much(19_999, Decimal("0.009"))
+    assert estimate.is_much(1, Decimal("0.01"))
+
+
+def test_a_cost_stands_beside_the_tokens_where_it_is_known() -> None:
+    assert estimate.with_cost(123_456, None) == "about 120,000 tokens"
+    assert estimate.with_cost(123_456, Decimal("0.3086")) == "about 120,000 tokens, about $0.31"
+    assert estimate.with_cost(20_000, Decimal("0.002")) == "about 20,000 tokens, under $0.01"
 
 
 class TestTooLong:

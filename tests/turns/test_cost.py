@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.db.backends.utils import CursorWrapper
+from django.test import Client
+from django.urls import reverse
 
 from chat.conversations import go_on as going_on
 from chat.conversations.ask import Asked
-from chat.models import Conversation, Deployment, Response, Status, Turn
+from chat.models import Conversation, Deployment, Response, Status, Turn, User
 from chat.rendering.views import render_turn, turn_view
 from chat.turns import run
+from tests.admin.test_providers import form
+from tests.conftest import signed_in
 from tests.dom import Page
+from tests.rows import make_attachment
 from tests.turns.test_run import answer, stored
 from tests.upstream import Reply, Upstream, json_reply, text_events
 
@@ -131,3 +136,37 @@ async def test_it_takes_no_query(
     await Deployment.objects.aupdate(input_price=1, output_price=1)
     assert await cost_of_an_answer() == unpriced
     assert await Response.objects.filter(cost=Decimal("0.023")).acount() == 1
+
+
+async def test_from_the_operator_to_the_person_and_the_reviewer(
+    upstream: Script, put: Put, owner: User, deployment: Deployment, admin_client: Client, rita_client: Client
+) -> None:
+    """The way of a price: set in the admin, foretold in the composer, paid by an answer, read by whoever may."""
+
+    def set_prices() -> None:
+        where = reverse("admin:chat_provider_change", args=[deployment.provider_id])
+        row = {"id": str(deployment.pk), "input_price": "1.25", "output_price": "10", "is_default": "on"}
+        saved = admin_client.post(where, form({**row, "name": deployment.name}, initial=1, name="Scripted"))
+        assert saved.status_code == 302, saved.context["errors"]
+
+    def foretold() -> str:
+        paper = make_attachment(owner, content=b"", pages=100, text_characters=200_000)
+        query = {"attachment": str(paper.pk), "deployment": deployment.pk}
+        return signed_in(owner).get(reverse("estimate"), query, headers={"HX-Request": "true"}).content.decode()
+
+    def read(client: Client, name: str, *args: Any) -> str:
+        page = client.get(reverse(name, args=args))
+        assert page.status_code == 200
+        return page.content.decode()
+
+    await sync_to_async(set_prices)()
+    assert await sync_to_async(foretold)() == "Reading this file takes about 160,000 tokens, about $0.20."
+    upstream(Reply(events=text_events(["Because."], usage=(160_000, 3_000))))
+    conversation = (await answer(await stored(put))).turn.conversation_id
+    person = await sync_to_async(signed_in)(owner)
+    assert "160,000 tokens in, 3,000 out, $0.23" in await sync_to_async(read)(person, "conversation", conversation)
+    assert '<td class="field-cost">$0.23</td>' in await sync_to_async(read)(
+        rita_client, "admin:chat_conversation_changelist"
+    )
+    transcript = await sync_to_async(read)(rita_client, "admin:chat_conversation_change", conversation)
+    assert "160,000 in, 3,000 out, $0.23" in transcript

@@ -134,6 +134,9 @@ async def test_three_hundred_pages_are_summarized_with_pages_that_can_be_checked
     assert texts_of(last) == texts_of({"input": response.input})
     assert (response.input_tokens or 0) > 50_000
     assert response.cost == Prices(Decimal(1), Decimal(1), Decimal(2)).of_usage(response.usage)
+    read, written = parts.foreseen([paper], WINDOW)
+    assert read == pytest.approx(response.input_tokens, rel=0.2), "what the person was told before"
+    assert 0 < (response.output_tokens or 0) < written * 1.5
     assert [item["type"] for item in response.output] == ["message"]
 
 

@@ -47,6 +47,7 @@ OWN = {
     "file_choices",
     "file_chips",
     "remote_image",
+    "estimate",
     "summary",
 }
 """Addresses without an id: each person gets their own."""

@@ -1,5 +1,6 @@
 // The box one writes in: grows with the text, sends on Enter, never loses a word.
 
+import { estimate } from "./estimate.js";
 import { byId, currentConversation, offerToSendAgain, on, onChange, showProblem } from "./page.js";
 import { forgetAll, recall, remember } from "./storage.js";
 
@@ -17,12 +18,14 @@ let composer = null;
 const chipsChanged = new MutationObserver(() => {
   keepDraft();
   update();
+  estimate();
 });
 
 onChange(() => {
   const found = document.querySelector("[data-composer]");
   if (found !== composer) adopt(found);
   update();
+  estimate();
 });
 
 function adopt(form) {

@@ -4,6 +4,13 @@ export const byId = (id) => document.getElementById(id);
 
 export const currentConversation = () => byId("conversation")?.dataset.conversation ?? "";
 
+/** The files of the message and the model that is to read them, as a query; "" without any. */
+export function messageFiles() {
+  const files = [...document.querySelectorAll("#chips input[name=attachment]")].map((input) => ["attachment", input.value]);
+  if (!files.length) return "";
+  return String(new URLSearchParams([...files, ["deployment", byId("deployment")?.value ?? ""]]));
+}
+
 /** Call `listener` with the nearest element that matches, wherever in the page it was put. */
 export function on(type, selector, listener, options) {
   document.addEventListener(

@@ -2,14 +2,13 @@
 // the question is stored, and says what is in the way.
 
 import { openFrom } from "./dialogs.js";
-import { byId, on, showProblem } from "./page.js";
+import { byId, messageFiles, on, showProblem } from "./page.js";
 
 const dialogOf = () => byId("summary");
 
 on("click", "[data-summary-url]", async (event, button) => {
-  const files = [...document.querySelectorAll("#chips input[name=attachment]")].map((input) => ["attachment", input.value]);
   showProblem("");
-  const dialog = await openFrom(`${button.dataset.summaryUrl}?${new URLSearchParams(files)}`);
+  const dialog = await openFrom(`${button.dataset.summaryUrl}?${messageFiles()}`);
   if (!dialog) return;
   // What is wrong is said in the composer, which nobody sees now.
   const problems = new MutationObserver(() => tell(byId("problem").firstChild?.textContent ?? ""));
