@@ -57,7 +57,7 @@ class DeploymentInline(BaseInline):
         ),
         (
             "Prices of a million tokens",
-            {"fields": (PRICES,), "description": ABOUT_PRICES},
+            {"fields": PRICES, "description": ABOUT_PRICES},
         ),
         ("Requests and people", {"fields": ("parameters", "groups")}),
     )

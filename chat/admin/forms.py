@@ -197,9 +197,8 @@ class DeploymentForm(ForgetsSecrets, DeploymentModelForm):
             if name in self.fields:
                 self.fields[name].help_text = format_html('<span class="hint">{}</span>', hint)
         for name in self.fields.keys() & PRICES:
-            self.fields[
-                name
-            ].label = f"{name.removesuffix('_price').replace('_', ' ').capitalize()}, {settings.CURRENCY}"
+            kind = name.removesuffix("_price").replace("_", " ").capitalize()
+            self.fields[name].label = f"{kind} ({settings.CURRENCY})"
 
     def clean_parameters(self) -> dict[str, Any]:
         parameters = json_object(self.cleaned_data["parameters"])

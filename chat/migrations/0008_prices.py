@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="deployment",
             name="output_price",
-            field=price("Of a million tokens that the model writes, its reasoning among them."),
+            field=price("Of a million tokens that it writes, reasoning included."),
         ),
         migrations.AddField(
             model_name="response",

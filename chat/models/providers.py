@@ -128,7 +128,7 @@ class Deployment(models.Model):
     context_window = models.PositiveIntegerField(null=True, blank=True, help_text="Tokens")
     input_price = _price("Of a million tokens that the model reads.")
     cached_input_price = _price("Of those that it read before and the provider kept at hand. Empty: as other input.")
-    output_price = _price("Of a million tokens that the model writes, its reasoning among them.")
+    output_price = _price("Of a million tokens that it writes, reasoning included.")
     parameters = models.JSONField(
         default=dict,
         blank=True,

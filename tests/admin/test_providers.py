@@ -92,7 +92,7 @@ def test_an_operator_gives_a_deployment_its_prices(olga_client: Client, deployme
             rf'<input[^>]*value="{re.escape(value)}"[^>]*name="deployments-0-{name}"',
             page,
         ), name
-    assert "Cached input, USD" in page
+    assert "Cached input (USD)" in page
 
 
 @pytest.mark.parametrize(
