@@ -61,7 +61,7 @@ def file_slice(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
     if not offset.isdecimal() or len(offset) > 15:
         return sentence(BROKEN)
     try:
-        attachment = intake.append_slice(attachment, int(offset), request.body)
+        attachment = intake.append_slice(attachment, int(offset), _bytes_of(request))
         if attachment.received < attachment.size:
             return HttpResponse(status=204, headers={OFFSET_HEADER: str(attachment.received)})
         attachment = intake.finish(attachment, accepted_from(request.user))
@@ -79,6 +79,15 @@ def file_slice(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
         # Another request with the last slice is at it. The page asks again after a pause, and sends no bytes with it.
         return HttpResponse(status=503, headers={"Retry-After": "1", OFFSET_HEADER: str(attachment.size)})
     return chip(request, attachment)
+
+
+def _bytes_of(request: PersonRequest) -> bytes:
+    """Read, not `request.body`: that keeps them with the request, which stays until Python next searches for cycles."""
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    data = request.read(most + 1)
+    if len(data) > most:
+        raise RequestDataTooBig
+    return data
 
 
 @require_POST
