@@ -1,8 +1,8 @@
 """`python -m tests.summaries [--local] [PAGES] [WINDOW]`: how far a summary by parts can be trusted.
 
 A chronicle that is made up, of three hundred pages, is summarized by the embedded engine, or with `--local` by the small
-model that comes along. What is printed is the share of the sentences with a page that stand on that page. The embedded
-engine has to reach the goal; a model does what it can.
+model that comes along. What is printed is the share of the sentences with a page that stand on that page, and what the page
+itself says about it. The embedded engine has to reach the goal; a model does what it can.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def _measure(folder: Path, count: int, window: int) -> float:
     from chat.files import intake
     from chat.files.pdf import page_texts
     from chat.models import Deployment, Response, User
+    from chat.rendering.cited import verdict_on
 
     deployment = Deployment.objects.offered()[0]
     if window:
@@ -99,6 +100,7 @@ def _measure(folder: Path, count: int, window: int) -> float:
         print(f"{what}: {found.cited} cite a page, {len(found.pages)} different ones; {found.share:.3f} stand on it")
         for wrong in found.wrong[:3]:
             print(f"    not: {wrong[:160]}")
+    print(f"the page says: {verdict_on([response]).words}")
     print("\n".join(f"    {line}" for line in response.text.splitlines()[:12]))
     return checked(response.text, pages).share
 

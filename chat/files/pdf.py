@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -79,10 +79,12 @@ class _Document:
         """The text of each page, in order."""
         with self.entered():
             pages = len(self.pdf)
-        for index in range(pages):
-            with self.entered(), _page(self, index) as page, closing(page.get_textpage()) as textpage:
-                text = textpage.get_text_range()
-            yield _tidy(text)
+        return map(self.text, range(1, pages + 1))
+
+    def text(self, number: int) -> str:
+        with self.entered(), _page(self, number - 1) as page, closing(page.get_textpage()) as textpage:
+            text = textpage.get_text_range()
+        return _tidy(text)
 
     def close(self) -> None:
         with _pdfium:
@@ -129,6 +131,16 @@ def page_texts(path: Path, *, called: str = "This PDF", seconds: float = limits.
     """The text of each page, in order; "" for a page without text, such as a scan."""
     with closing(_Document(path, called, seconds)) as document:
         return list(document.texts())
+
+
+def texts_of(
+    path: Path, numbers: Iterable[int], *, called: str = "This PDF", seconds: float = limits.PDF_SECONDS
+) -> dict[int, str]:
+    """The text of some pages, counted from 1; those that there are."""
+    with closing(_Document(path, called, seconds)) as document:
+        with document.entered():
+            pages = len(document.pdf)
+        return {number: document.text(number) for number in numbers if 1 <= number <= pages}
 
 
 def thumbnail(path: Path, *, called: str = "This PDF", seconds: float = limits.PDF_SECONDS) -> bytes:

@@ -6,7 +6,8 @@ Also the text of a document, and notes on it, as models are given them: with mar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +19,16 @@ BYTES_PER_TOKEN = 3
 
 NOTES_HEADING = "Notes on the attached file "
 FEWEST_SHARED = 3  # words of a statement, to be looked for at all
+FEWEST_DIGITS = 3  # of a number that has to be right: smaller ones are often written as words
 NO_NOTES = "(no notes could be taken)"
 
 # As answers cite, too: (p. 7), [p. 7], (pp. 7–9), (x.pdf, p. 7)
 _CITATION = re.compile(r"[(\[](?:[^()\[\]\n]{1,120}, )?pp?\.\s?(\d{1,5})(?:\s?[–-]\s?(\d{1,5}))?[)\]]")
 _WORD = re.compile(r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{4,}|\d+")
 _DENSE_PAIR = re.compile(r"(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2})")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
+# Between groups of digits. A blank is none: what follows on a year would become part of it.
+_THOUSANDS = re.compile(r"(?<=\d)[,.'’](?=\d{3}(?!\d))")
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 _BULLET = re.compile(r"^(?:[-*•–]|\d{1,3}[.)])\s+")
 _HEADING = re.compile(r"^(?:#{1,6}\s+(?P<marked>.+)|\*\*(?P<bold>[^*]+)\*\*:?)$")
 
@@ -100,7 +104,7 @@ def kept_notes(text: str, first: int, last: int, pages: Sequence[str]) -> list[s
     page that has most of its words; where none has half of them it is left out, too. `pages` are those of the document.
     """
     lines = [line for line in (_BULLET.sub("", raw.strip()) for raw in text.splitlines()) if line]
-    known = {number: _words(pages[number - 1]) for number in range(first, min(last, len(pages)) + 1)}
+    known = {number: words_in(pages[number - 1]) for number in range(first, min(last, len(pages)) + 1)}
     found: list[str] = []
     for line in lines:
         if title := _HEADING.match(line):
@@ -109,22 +113,29 @@ def kept_notes(text: str, first: int, last: int, pages: Sequence[str]) -> list[s
             if all(first <= page <= last for page in cited(line)):
                 found.append(f"- {line}")
         else:
-            placed = ((said, _page_of(said, known)) for said in _SENTENCE_END.split(line))
+            placed = ((said, _page_of(said, known)) for said in SENTENCE_END.split(line))
             found += [f"- {said} (p. {page})" for said, page in placed if page]
     return _without_empty_headings(list(dict.fromkeys(found)))
 
 
 def _page_of(line: str, pages: Mapping[int, set[str]]) -> int:
     """The page that the words of a statement stand on; 0 for none."""
-    said = _words(line)
+    said = words_in(line)
     if len(said) < FEWEST_SHARED:
         return 0
     best = max(pages, key=lambda number: len(said & pages[number]), default=0)
-    return best if best and len(said & pages[best]) >= len(said) / 2 else 0
+    return best if best and stands_in(said, pages[best]) else 0
 
 
-def _words(text: str) -> set[str]:
+def stands_in(said: Set[str], there: Set[str]) -> bool:
+    """Whether the words of a statement are those of a page: half of them, and each number of three digits or more."""
+    numbers = {word for word in said if len(word) >= FEWEST_DIGITS and word.isdecimal()}
+    return numbers <= there and 2 * len(said & there) >= len(said) > 0
+
+
+def words_in(text: str) -> set[str]:
     """Words of some length, and numbers; of scripts without blanks, pairs of characters."""
+    text = _THOUSANDS.sub("", unicodedata.normalize("NFKC", text))
     return set(_WORD.findall(text.lower())) | {text[at : at + 2] for at in _starts_of_pairs(text)}
 
 

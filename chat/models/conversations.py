@@ -214,6 +214,9 @@ class Response(models.Model):
         help_text="Of these tokens, at the prices that the deployment had when they were used",
     )
     error: models.JSONField[Any] = models.JSONField(null=True, blank=True)
+    citations: models.JSONField[Any] = models.JSONField(
+        null=True, blank=True, help_text="Of a summary: which cited statements stand on their pages"
+    )
     request_id = models.CharField(max_length=255, blank=True)
     cursor = models.BigIntegerField(null=True, blank=True, help_text="Last sequence_number seen upstream")
     owner = models.UUIDField(null=True, blank=True, editable=False, help_text="The process that runs it")

@@ -8,13 +8,14 @@ block `r{pk}-{item}-{part}-{n}`. `live.py` sends the same blocks under the same 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Protocol
 
 from django.utils.safestring import SafeString, mark_safe
 
+from chat.rendering.cited import marked, not_found_in
 from chat.rendering.made import AddressOf, MadeFiles, files_of, reference_to
 from chat.rendering.markdown import render_blocks
 
@@ -176,11 +177,8 @@ def wrap_segment(sid: str, segment: Segment, inner: str, about: str | None = Non
     return f'<div class="segment{extra} prose" id="{sid}">{inner}</div>'
 
 
-def segment_html(response_pk: int, segment: Segment, files: MadeFiles | None = None) -> str:
+def segment_html(response_pk: int, segment: Segment, blocks: Sequence[str]) -> str:
     sid = segment_id(response_pk, segment)
-    blocks = render_blocks(segment.text)
-    if files is not None:
-        blocks = tuple(map(files.in_place, blocks))
     return wrap_segment(sid, segment, blocks_html(sid, blocks))
 
 
@@ -196,8 +194,8 @@ def response_html(
     `address_of` and `picture_of` say where a made file opens, and where its picture is, for others than its owner; ""
     for those that it is not for.
     """
-    files = files_of(response, address_of, picture_of)
-    inner = "".join(segment_html(response.pk, segment, files) for segment in segments(response.output or []))
+    shown = _shown(response, files_of(response, address_of, picture_of))
+    inner = "".join(segment_html(response.pk, segment, blocks) for segment, blocks in shown)
     # Safe: blocks come from rendering.markdown, which sanitises; all else here is ours or escaped.
     return mark_safe(wrap_response(response.pk, inner))
 
@@ -214,11 +212,27 @@ def marked_blocks(response: HasOutput) -> dict[str, str]:
 
 
 def changed_blocks_html(response: HasOutput) -> str:
-    """The blocks with marks as they read now, each to take the place of itself in a page that was told before."""
-    files = files_of(response)
-    if files is None:
-        return ""
+    """The blocks that read otherwise now than while they streamed, each to take the place of itself in the page."""
     return "".join(
-        f'<div class="b" id="{block_id}" dir="auto" hx-swap-oob="true">{files.in_place(block)}</div>'
-        for block_id, block in marked_blocks(response).items()
+        f'<div class="b" id="{segment_id(response.pk, segment)}-{number}" dir="auto" hx-swap-oob="true">{block}</div>'
+        for segment, blocks in _shown(response, files_of(response))
+        for number, (block, streamed) in enumerate(zip(blocks, render_blocks(segment.text), strict=True))
+        if block != streamed
     )
+
+
+def text_blocks(output: Iterable[dict[str, Any]]) -> list[str]:
+    """The blocks of what the model says in its answer, in their order."""
+    return [block for segment in segments(output) if segment.kind == "text" for block in render_blocks(segment.text)]
+
+
+def _shown(response: HasOutput, files: MadeFiles | None) -> Iterator[tuple[Segment, list[str]]]:
+    """The segments with their blocks, in which is told what became of what was made and of what was cited."""
+    not_found = not_found_in(response)
+    link = 0
+    for segment in segments(response.output or []):
+        blocks = list(render_blocks(segment.text))
+        if not_found and segment.kind == "text":
+            for at, block in enumerate(blocks):
+                blocks[at], link = marked(block, link, not_found)
+        yield segment, blocks if files is None else list(map(files.in_place, blocks))

@@ -20,6 +20,7 @@ from chat.files.serving import SHOWN_TYPES
 from chat.files.tables import is_table
 from chat.models import Attachment, Deployment, Response, Status, Turn, prices
 from chat.rendering.answer import marked_blocks, response_html, segments
+from chat.rendering.cited import verdict_on
 from chat.rendering.live import StoredResponse
 from chat.rendering.made import files_of, is_picture, is_there, person_address
 from chat.responses.dialects import DIALECTS
@@ -96,6 +97,8 @@ class FootView:
     usage: str = ""
     usage_detail: str = ""
     model: str = ""
+    checked: str = ""  # what came of the check of a summary
+    is_doubtful: bool = False
     made: Sequence[MadeView] = ()
     made_url: str = ""  # to be asked while something is still being fetched
     readonly: bool = False
@@ -185,6 +188,7 @@ def foot_view(turn: Turn, *, readonly: bool = False, is_new: bool = False, oob: 
     problem = problem_of(turn, last)
     usage = usage_of(responses)
     is_last = turn.conversation.head_id == turn.pk
+    verdict = verdict_on(responses)
     made = made_views(responses)
     left = count_left(made)
     return FootView(
@@ -198,6 +202,8 @@ def foot_view(turn: Turn, *, readonly: bool = False, is_new: bool = False, oob: 
         usage=usage.sentence(),
         usage_detail=usage.detail(),
         model=(last.model if last else "") or (turn.deployment.name if turn.deployment else ""),
+        checked=verdict.words,
+        is_doubtful=verdict.is_doubt,
         made=made,
         made_url=f"{reverse('made', args=[turn.pk])}?left={left}" if left else "",
         readonly=readonly,

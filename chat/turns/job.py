@@ -52,6 +52,7 @@ class Job:
     is_stored: bool = False
     pictures: Pictures = field(default_factory=Pictures)
     made: list[Attachment] = field(default_factory=list)  # to be fetched
+    citations: dict[str, Any] | None = None  # what came of the check of a summary
     spent: dict[str, Any] | None = None  # by the requests for the parts of a summary
 
     @property

@@ -9,7 +9,7 @@ from functools import partial
 from django.db import DatabaseError
 
 from chat.models import Status, Turn
-from chat.rendering.answer import response_html
+from chat.rendering.answer import changed_blocks_html, response_html
 from chat.rendering.views import FootView, foot_view, render_foot
 from chat.turns import line
 from chat.turns.db import in_db
@@ -44,10 +44,12 @@ async def _told(turn_pk: int, how: Callable[[], str]) -> str:
 
 
 def foot_of(turn: Turn) -> str:
-    """The foot. What the answer looks like in the end is remembered by this: the event loop has not the time to render it."""
-    for response in turn.responses.all():
-        response_html(response)
-    return render_foot(foot_view(turn, is_new=True, oob=True))
+    """The foot, and what reads otherwise now than while it streamed.
+
+    What the answer looks like in the end is remembered by this: the event loop has not the time to render it.
+    """
+    changed = "".join(changed_blocks_html(response) for response in turn.responses.all())
+    return render_foot(foot_view(turn, is_new=True, oob=True)) + changed
 
 
 def end_html(turn_pk: int) -> str:

@@ -23,7 +23,7 @@ from chat.models import Status, Turn
 from chat.rendering.live import LiveResponse, StoredResponse
 from chat.responses.errors import ResponsesError
 from chat.responses.fold import Draft
-from chat.turns import asking, made, parts, resuming
+from chat.turns import asking, checking, made, parts, resuming
 from chat.turns.db import in_db
 from chat.turns.hub import LiveTurn, Tab, hub
 from chat.turns.job import Job, claim, load
@@ -197,6 +197,8 @@ async def _carried(live: LiveTurn, response: LiveResponse, take: Take) -> tuple[
             await (asking.ask(job) if job.is_new else asking.take_up(job))
             await resuming.finish(job)
             outcome = outcome_of(job)
+            if outcome.status in (Status.COMPLETED, Status.INCOMPLETE):
+                await checking.check(job)
     except asyncio.CancelledError as stopped:
         outcome = _stopped(*claimed, is_shutdown=SHUTDOWN in stopped.args)
     except (ResponsesError, FileRefused) as error:
@@ -268,6 +270,7 @@ def _final(job: Job, outcome: Outcome) -> Final:
             # Stored: another price tomorrow changes nothing of what was spent today.
             "cost": prices.of_usage(used["usage"]) if prices else None,
             "text": job.draft.text(),
+            "citations": job.citations,
             "error": outcome.error,
             "request_id": outcome.request_id[:255],
         },

@@ -182,3 +182,8 @@ def test_no_handle_stays_open(tmp_path: Path) -> None:
         pdf.page_count(locked)
 
     assert not any(ObjectTracker.values())
+
+
+def test_some_pages_are_read_alone(tmp_path: Path) -> None:
+    path = make_pdf(tmp_path / "a.pdf", ["One", "Two", "Three"])
+    assert pdf.texts_of(path, [3, 1, 0, 4]) == {3: "Three", 1: "One"}

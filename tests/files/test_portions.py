@@ -62,6 +62,23 @@ class TestNotes:
         ]
         assert kept_notes(said, 3, 3, self.PAGES) == ["- In 1721 it rains, since Gorden is wet. (p. 3)"]
 
+    @pytest.mark.parametrize(
+        ("said", "stands"),
+        [
+            ("Weavers left", True),
+            ("Some forty weavers settled", True),
+            ("Some hundred weavers settled", False),
+            ("40 weavers left", True),
+            ("In 1721 weavers left", False),
+            ("", False),
+        ],
+    )
+    def test_half_of_the_words_and_each_number_have_to_stand_there(self, said: str, stands: bool) -> None:
+        assert portions.stands_in(portions.words_in(said), portions.words_in(self.PAGES[3])) == stands
+
+    def test_words_are_read_as_they_are_meant(self) -> None:
+        assert portions.words_in("ﬁnd 1,234.5 １７２１") == {"find", "1234", "5", "1721"}
+
     def test_nothing_said_is_nothing_kept(self) -> None:
         assert kept_notes("", 1, 2, self.PAGES) == kept_notes("### Only a title", 1, 2, self.PAGES) == []
 

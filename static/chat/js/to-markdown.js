@@ -15,7 +15,7 @@ const leadsOn = (link) => link.matches("[href]:not(.page-ref, .made-open)");
 // The outline of an answer begins at h3.
 const HEADING = /^H([3-6])$/;
 const BLOCK = "p, ul, ol, pre, div, blockquote, table, hr, h3, h4, h5, h6";
-const SILENT = "button, details, .code__bar, .visually-hidden";
+const SILENT = "button, details, .code__bar, .not-found, .visually-hidden";
 
 export function toMarkdown(element) {
   return Array.from(element.childNodes, block).filter(Boolean).join("\n\n");
