@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from chat.admin.figures import Figures, figures_of
 from chat.models import Attachment, Conversation, Response, Status, Turn, prices
 from chat.rendering.answer import parts_of, response_html
+from chat.rendering.cited import verdict_on
 from chat.rendering.views import ChipView, chip_detail, cost_of, problem_of
 
 TURNS_PER_PAGE = 50
@@ -85,6 +86,7 @@ class TurnView:
     status: str
     cost: str
     problem: str
+    checked: str
     created_at: datetime
     version: int
     versions: int
@@ -272,6 +274,7 @@ class _Loader:
             status=turn.get_status_display(),
             cost=cost_of(responses),
             problem=problem_of(turn, responses[-1] if responses else None),
+            checked=verdict_on(responses).words,
             created_at=turn.created_at,
             version=place.version,
             versions=place.versions,

@@ -111,9 +111,11 @@ def verdict_on(responses: Iterable[Response]) -> Verdict:
         words.append(f"{all_of_them} {_were(compared)} found on {_their(compared)} page.")
     if pictures:
         words.append(f"{pictures:,} cite{'s' * (pictures == 1)} pages without text, and {_were(pictures)} not checked.")
-    if uncited:
+    if uncited and words:
         words.append(f"{uncited:,} sentence{' cites' if uncited == 1 else 's cite'} no page.")
-    return Verdict(" ".join(words), bool(wrong or unchecked))
+    elif uncited:
+        words.append("This summary cites no page.")
+    return Verdict(" ".join(words), is_doubt=bool(wrong or unchecked or (uncited and not compared + pictures)))
 
 
 def _were(count: int) -> str:

@@ -175,6 +175,16 @@ def test_the_sentence_under_a_broken_answer_is_the_one_that_the_person_saw(
 # Versions
 
 
+def test_what_the_check_of_a_summary_found_is_seen_as_the_person_saw_it(
+    rita_client: Client, conversation: Conversation, ask: Asked
+) -> None:
+    turn = ask(conversation, "Summarize", "Weavers left (p. 3).")
+    Response.objects.filter(turn=turn).update(citations={"compared": 2, "not_found": [0]})
+    page = transcript(rita_client, conversation)
+    assert "1 of 2 cited statements was not found on its page." in page
+    assert "not found on this page</span>" in page
+
+
 def test_versions_that_were_left_are_folded_beside_the_one_that_was_kept(
     rita_client: Client, conversation: Conversation, ask: Asked
 ) -> None:

@@ -42,6 +42,9 @@ def test_a_summary_is_chosen_at_the_file_and_its_pages_open(tab: Tab, browser: B
     expect(dialog).to_have_count(0)
     expect(tab.last).to_contain_text("Summarize “struggle.pdf” in detail, in English.")
     expect(tab.chips).to_have_count(0)
+    tab.finished()
+    verdict = re.compile(r"^All \d+ cited statements were found on their page\.")
+    expect(tab.last.locator(".checked")).to_have_text(verdict)
     cited = tab.answer.locator("a.page-ref").first
     expect(cited).to_be_visible()
     page = int(re.findall(r"\d+", cited.inner_text())[0])

@@ -160,7 +160,7 @@ class TestMark:
             "1 cites pages without text, and was not checked.",
             False,
         ),
-        ([{"uncited": 1}], "1 sentence cites no page.", False),
+        ([{"uncited": 4}], "This summary cites no page.", True),
         (
             [{"uncited": 0, "unchecked": "translated"}],
             "Its statements could not be compared with the pages: they share too few words, as with a translation.",
