@@ -35,10 +35,10 @@ from .errors import (
     one_line,
     request_id_of,
 )
-from .events import Event, decode_json, event_from_response
+from .events import Event, event_from_response
 from .refusals import error_from_object, error_from_reply
 from .retry import MAX_RETRIES, Failed, retry_after, wait_before_retry
-from .stream import MAX_ERROR_BYTES, events_of, read_error, read_whole
+from .stream import MAX_ERROR_BYTES, events_of, json_of, read_error, read_whole
 
 log = logging.getLogger("chat.responses")
 
@@ -184,7 +184,7 @@ class Sender:
         text = (await read_whole(response, MAX_REPLY_BYTES)).decode("utf-8", "replace")
         request_id = request_id_of(response.headers)
         try:
-            value = decode_json(text)
+            value = await json_of(text)
         except ValueError as error:
             raise BadStream(f"a reply that is not JSON: {self._shown(text)}", request_id=request_id) from error
         if not isinstance(value, dict):

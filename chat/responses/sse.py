@@ -7,6 +7,7 @@ character. See: WHATWG HTML, "Interpreting an event stream".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -119,7 +120,8 @@ class SSEDecoder:
         if CR in data:
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = data.split(b"\n")
+        lines: list[bytes | bytearray] = [*data.split(b"\n")]
+        rest = lines.pop()
         if len(self._partial) + len(data) > self._limits.line:
             self._check_lines(lines, rest)
         if lines and (self._partial or self._at_start):
@@ -139,31 +141,34 @@ class SSEDecoder:
         self._line(b"", frames)
         return frames
 
-    def _first(self, line: bytes) -> bytes:
+    def _first(self, line: bytes | bytearray) -> bytes | bytearray:
         """A line together with what came of it before."""
-        line = bytes(self._partial) + line
-        self._partial.clear()
+        whole, self._partial = self._partial, bytearray()
+        whole += line
         if self._at_start:
             self._at_start = False
-            line = line.removeprefix(BOM)
-        return line
+            whole = whole.removeprefix(BOM)
+        return whole
 
-    def _line(self, line: bytes, frames: list[ServerSentEvent]) -> None:
+    def _line(self, line: bytes | bytearray, frames: list[ServerSentEvent]) -> None:
         if not line:
             self._dispatch(frames)
             return
-        name, _, rest = line.partition(b":")
-        value = rest.removeprefix(b" ")
+        # Read where it lies: a picture is a line of megabytes, and each copy of it delays every other stream.
+        colon = line.find(b":")
+        name = line[:colon] if colon >= 0 else line
+        start = colon + 1 if colon >= 0 else len(line)
+        value = memoryview(line)[start + line.startswith(b" ", start) :]
         if name == b"data":
             self._data_size += len(value) + LINE_COST
             if self._data_size > self._limits.frame:
                 raise too_much(f"an event of the stream larger than {self._limits.frame} bytes")
-            self._data.append(value.decode("utf-8", "replace"))
+            self._data.append(str(value, "utf-8", "replace"))
         elif name == b"event":
-            self._event = self._event_name = value.decode("utf-8", "replace")
-            self._event_line = line
-        elif name == b"id" and b"\0" not in value:
-            self._id = value.decode("utf-8", "replace")
+            self._event = self._event_name = str(value, "utf-8", "replace")
+            self._event_line = bytes(line)
+        elif name == b"id" and 0 not in value:
+            self._id = str(value, "utf-8", "replace")
         elif not name:  # a comment: it keeps the connection alive, and nothing of it
             self._bytes_left += len(line) + 1
         # `retry` and unknown fields pass.
@@ -189,7 +194,7 @@ class SSEDecoder:
             return too_much(f"a stream longer than {self._limits.stream} bytes")
         return too_much(f"a stream of more than {self._limits.frames} events")
 
-    def _check_lines(self, lines: list[bytes], rest: bytes) -> None:
+    def _check_lines(self, lines: Sequence[bytes | bytearray], rest: bytes | bytearray) -> None:
         first, *others = (*lines, rest)
         if max(len(self._partial) + len(first), *map(len, others), 0) > self._limits.line:
             raise too_much(f"a line of the stream longer than {self._limits.line} bytes")

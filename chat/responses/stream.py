@@ -9,6 +9,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from typing import Any
 
 import httpx
 
@@ -24,6 +25,7 @@ ERROR_BODY_SECONDS = 10.0
 LINGER_SECONDS = 0.2
 # After an `error` event: how long `response.failed` may take to follow.
 AFTER_FAILURE_SECONDS = 5.0
+LARGE = 256 * 1024  # characters of one event: a picture, whose parsing would hold up all other streams
 UNPACKED_BYTES = (
     64 * 1024
 )  # of a compressed body, at a time: a kilobyte may hold a megabyte, and each of its bytes another
@@ -51,7 +53,10 @@ async def events_of(
                 continue
             for frame in decoder.feed(rest) if chunk else decoder.flush():
                 try:
-                    event = event_from_frame(frame)
+                    if len(frame.data) < LARGE:
+                        event = event_from_frame(frame)
+                    else:
+                        event = await asyncio.to_thread(event_from_frame, frame)
                 except BadStream:
                     if chunk:
                         raise
@@ -82,7 +87,7 @@ async def _event_of_object(begun: bytes, body: Direct, limits: Limits) -> Event:
         if len(data) > limits.frame:
             raise too_much(f"an object in place of a stream, larger than {limits.frame} bytes")
     try:
-        value = decode_json(data.decode("utf-8", "replace"))
+        value = await json_of(data.decode("utf-8", "replace"))
     except ValueError as error:
         raise BadStream(f"something else in place of a stream: {error}") from error
     is_response = isinstance(value.get("status"), str) or isinstance(value.get("output"), list)
@@ -103,6 +108,11 @@ async def _linger(body: Direct) -> None:
         async with asyncio.timeout(LINGER_SECONDS):
             while await body.read():
                 pass
+
+
+async def json_of(text: str) -> Any:
+    """As `decode_json`; what is large is read in a thread."""
+    return decode_json(text) if len(text) < LARGE else await asyncio.to_thread(decode_json, text)
 
 
 async def read_whole(response: httpx.Response, limit: int) -> bytes:
