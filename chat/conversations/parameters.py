@@ -14,8 +14,8 @@ from chat.responses.dialects import Dialect
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 THRIFTY_EFFORTS = ("none", "minimal", "low")
 CODE_INTERPRETER: dict[str, Any] = {"type": "code_interpreter", "container": {"type": "auto"}}
-# Without previews: each is as large as the picture, and a line that says what goes on tells as much.
 IMAGE_GENERATION: dict[str, Any] = {"type": "image_generation"}
+PREVIEWS = {"partial_images": 2}  # each is as large as the picture, and costs a little
 
 
 def parameters_of(
@@ -81,7 +81,7 @@ def _tools(deployment: Deployment, dialect: Dialect, given: Any) -> list[Any]:
     if runs_code(deployment, dialect) and "code_interpreter" not in known:
         tools.append(CODE_INTERPRETER)
     if makes_images(deployment, dialect) and "image_generation" not in known:
-        tools.append(IMAGE_GENERATION)
+        tools.append({**IMAGE_GENERATION, **(PREVIEWS if dialect.image_generation_streams else {})})
     return tools
 
 

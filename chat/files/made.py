@@ -16,12 +16,14 @@ from typing import Any
 from django.core.files import File
 from django.core.files.base import ContentFile
 
+from chat.files import limits, trial
 from chat.files.errors import Refused
 from chat.files.inspect import Inspected, inspect
 from chat.files.kinds import EVERYTHING
 from chat.models import Attachment
 
 UNKNOWN = "application/octet-stream"
+MOST_PREVIEW_BYTES = 100_000  # of a picture of 480 pixels: it goes to the page in a frame
 
 
 def keep(attachment: Attachment, path: Path) -> dict[str, Any]:
@@ -40,6 +42,15 @@ def keep(attachment: Attachment, path: Path) -> dict[str, Any]:
         "thumbnail": attachment.thumbnail.name or "",
         "status": Attachment.Status.READY,
     }
+
+
+def preview(path: Path) -> bytes:
+    """A picture that is still being made, as a small WEBP; nothing where it cannot be read."""
+    try:
+        _, small = trial.perform("picture", path, called="This picture", seconds=limits.IMAGE_SECONDS)
+    except Refused:
+        return b""
+    return small if len(small) <= MOST_PREVIEW_BYTES else b""
 
 
 def _looked_into(path: Path, name: str) -> Inspected:

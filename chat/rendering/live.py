@@ -21,6 +21,7 @@ from chat.rendering.answer import (
     wrap_segment,
 )
 from chat.rendering.headings import LatestHeading
+from chat.rendering.made import MADE
 from chat.rendering.markdown import LiveMarkdown
 from chat.rendering.patch import patch
 from chat.responses.events import Event, Target
@@ -55,6 +56,7 @@ class LiveSegment:
         self.heading = LatestHeading()
         self.is_last = False
         self.final: tuple[str, ...] | None = None
+        self.preview = ""  # HTML of a picture that is still being made
         self._step = ("", "", "")
         self.append(segment.text)
 
@@ -69,6 +71,8 @@ class LiveSegment:
         shown = self.markdown.text
         if segment.text == shown:
             return
+        if MADE not in segment.text:
+            self.preview = ""
         if segment.text.startswith(shown):
             self.append(segment.text[len(shown) :])
         else:
@@ -88,17 +92,21 @@ class LiveSegment:
     def label(self) -> str:
         return label_html(self.segment, self._about)
 
+    @property
+    def _open_html(self) -> str:
+        return self.markdown.open_html + self.preview
+
     def html(self) -> str:
         """The whole segment as it stands."""
         if self.final is not None:
             return wrap_segment(self.sid, self.segment, blocks_html(self.sid, self.final), self._about)
-        inner = blocks_html(self.sid, self.markdown.closed) + self._open_block(self.markdown.open_html)
+        inner = blocks_html(self.sid, self.markdown.closed) + self._open_block(self._open_html)
         return wrap_segment(self.sid, self.segment, inner, self._about)
 
     def seen_now(self) -> SeenSegment:
         if self.final is not None:
             return SeenSegment(self.markdown.generation, len(self.final), None, self.label)
-        return SeenSegment(self.markdown.generation, len(self.markdown.closed), self.markdown.open_html, self.label)
+        return SeenSegment(self.markdown.generation, len(self.markdown.closed), self._open_html, self.label)
 
     def fragments(self, seen: SeenSegment) -> str:
         """What is missing since `seen`, which is moved on."""
@@ -129,7 +137,7 @@ class LiveSegment:
             found = self._before_open(closed[seen.closed :], seen.closed)
             seen.closed = len(closed)
             shown = None
-        current = self.markdown.open_html
+        current = self._open_html
         if shown is None:
             found += self._open_block(current, swap=True)
         elif current != shown:
@@ -224,6 +232,13 @@ class LiveResponse:
                 segment.append(change.delta)
                 return True
         return self._reread()
+
+    def show_preview(self, item_id: str, html: str) -> None:
+        """Put it under what is said of a picture that is being made, in the place of the one before, until it is over."""
+        at = next((at for at, item in enumerate(self.draft.items) if item.id == item_id), -1)
+        segment = self._segments.get((at, 0))
+        if segment is not None and segment.segment.kind == "image":
+            segment.preview = html
 
     def restart(self) -> None:
         """Begin anew after a refusal that is answered with another request."""

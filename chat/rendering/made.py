@@ -7,6 +7,7 @@ marked is replaced here, once it is known what became of each: while a file is b
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
@@ -120,6 +121,11 @@ def picture_html(attachment: Attachment, address: str, source: str, alt: str) ->
         size = f' width="{attachment.width}" height="{attachment.height}"'
     image = f'<img class="made-image" src="{source}" alt="{alt or escape(attachment.name)}"{size} loading="lazy" data-lightbox>'
     return f'<a class="made-open" href="{address}" target="_blank" rel="noopener">{image}</a>'
+
+
+def preview_html(picture: bytes) -> str:
+    """A small WEBP of ours, in the page itself: another process may be asked for what this one has in memory."""
+    return f'<img class="made-preview" src="data:image/webp;base64,{b64encode(picture).decode()}" alt="Preview of the image">'
 
 
 def files_of(

@@ -74,6 +74,7 @@ class MadeView:
     status: str
     detail: str
     download_url: str
+    preview_url: str = ""  # of a PDF; pictures and tables show by themselves
     thumbnail_url: str = ""
     picture_url: str = ""
     table_url: str = ""
@@ -233,6 +234,7 @@ def _made_view(attachment: Attachment, *, is_embedded: bool) -> MadeView:
         status="gone" if chip.is_forgotten else chip.status,
         detail=chip.detail if is_fetched else f"Fetching {attachment.name}…",
         download_url=f"{url}?download" if is_there(attachment) else "",
+        preview_url=chip.preview_url if attachment.media_type == PDF else "",
         thumbnail_url=chip.thumbnail_url if is_there(attachment) else "",
         picture_url=url if is_picture(attachment) and not is_embedded else "",
         table_url=reverse("file_table", args=[attachment.pk]) if is_there(attachment) and is_table(attachment) else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from django.utils import timezone
@@ -16,12 +17,13 @@ from chat.models.conversations import LIVE
 from chat.models.providers import ID_LENGTH
 from chat.models.writing import writing
 from chat.rendering.live import LiveResponse
+from chat.rendering.made import preview_html
 from chat.responses.client import Client
 from chat.responses.dialects import Dialect
-from chat.responses.events import Event
+from chat.responses.events import Event, PartialImage
 from chat.responses.fold import Draft
 from chat.turns.hub import LiveTurn
-from chat.turns.made import Pictures
+from chat.turns.made import Pictures, Previews
 from chat.turns.writer import PROCESS, Final, Writer
 
 
@@ -95,6 +97,16 @@ class Job:
         """An event goes into the draft; tabs and writer are told that there is something new."""
         self.live.take(self.shown, self.pictures.taken_out(event))
         self.writer.changed(self.response.pk)
+        if isinstance(event, PartialImage) and event.item_id:
+            self.previews.came(event.item_id)
+
+    @cached_property
+    def previews(self) -> Previews:
+        def show(name: str, picture: bytes) -> None:
+            self.shown.show_preview(name, preview_html(picture))
+            self.live.changed()
+
+        return Previews(self.pictures, show)
 
 
 def claim(live: LiveTurn, shown: LiveResponse, writer: Writer, *, asked: Asked | None = None) -> Job | None:

@@ -102,6 +102,12 @@ class Pictures:
         written = self._written.get(name)
         return written.result() if written is not None else None
 
+    def preview(self, name: str) -> bytes:
+        """The newest one of a picture that is being made, painted small; nothing where there is none. Blocks."""
+        written = self._previews.get(name)
+        path = written.result() if written is not None else None
+        return keeping.preview(path) if path is not None else b""
+
     def close(self) -> None:
         """Delete the files. Whoever is let go of without it has it done then."""
         self._end()
@@ -132,6 +138,33 @@ class Pictures:
             self._end = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._count += 1
         written[name] = _writers.submit(write_decoded, encoded, self._folder / str(self._count))
+
+
+class Previews:
+    """Shows the newest preview of what is being made. One is painted at a time; those that came meanwhile are passed over."""
+
+    def __init__(self, pictures: Pictures, show: Callable[[str, bytes], None]) -> None:
+        self._pictures = pictures
+        self._show = show
+        self._newest = ""
+        self._task: asyncio.Task[None] | None = None
+
+    def came(self, name: str) -> None:
+        self._newest = name
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._paint(), name="previews")
+
+    async def settle(self) -> None:
+        """Wait for what is being painted: it reads files that are deleted then."""
+        self._newest = ""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _paint(self) -> None:
+        while name := self._newest:
+            self._newest = ""
+            if picture := await asyncio.to_thread(self._pictures.preview, name):
+                self._show(name, picture)
 
 
 def write_decoded(encoded: str, path: Path) -> Path | None:
@@ -284,6 +317,7 @@ async def collect(job: Job) -> None:
         if job.made and job.client is not None:
             await _collect(job.client, job.response.pk, job.made, job.pictures)
     finally:
+        await job.previews.settle()
         await asyncio.to_thread(job.pictures.close)
 
 

@@ -150,12 +150,13 @@ def test_a_title_is_never_kept_and_never_long() -> None:
 
 CODE = {"type": "code_interpreter", "container": {"type": "auto"}}
 IMAGES = {"type": "image_generation"}
+PREVIEWED = {**IMAGES, "partial_images": 2}
 BOTH = {"code_interpreter": True, "image_generation": True}
 
 
 def test_the_tools_that_are_switched_on_are_offered_where_the_server_has_them() -> None:
     provider = Provider(name="p")
-    assert asked(provider=provider, **BOTH) == {"tools": [CODE, IMAGES]}
+    assert asked(provider=provider, **BOTH) == {"tools": [CODE, PREVIEWED]}
     assert asked(code_interpreter=True) == {"tools": [CODE]}
     assert asked(LLAMA, provider=provider, **BOTH) == {}
     assert asked(OFOX, provider=provider, **BOTH) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from chat.rendering.answer import response_html
 from chat.rendering.live import LiveResponse, Seen
+from chat.rendering.made import preview_html
 from chat.responses.events import Event, parse_event
 from tests.dom import Page
 from tests.upstream import text_events
@@ -185,3 +187,49 @@ def test_bytes_follow_the_length_of_one_open_block(kind: str) -> None:
     short, long = bytes_of_block(kind, 150), bytes_of_block(kind, 600)
     print(f"{kind}: {short:,} and {long:,} bytes, ratio {long / short:.1f}")
     assert long <= 5.5 * short
+
+
+class TestPreview:
+    def streamed(self) -> Streamed:
+        streamed = Streamed()
+        item = {"id": "ig_1", "type": "image_generation_call", "status": "in_progress", "result": None}
+        streamed.feed(parse_event({"type": "response.output_item.added", "output_index": 0, "item": item}))
+        streamed.frame()
+        return streamed
+
+    def done(self, **fields: Any) -> Event:
+        item = {"id": "ig_1", "type": "image_generation_call", "status": "completed", **fields}
+        return parse_event({"type": "response.output_item.done", "output_index": 0, "item": item})
+
+    def test_the_newest_one_stands_under_what_goes_on_until_the_picture_is_made(self) -> None:
+        streamed = self.streamed()
+        for data in (b"first", b"second"):
+            streamed.live.show_preview("ig_1", preview_html(data))
+            streamed.frame()
+        shown = streamed.page.part("r7")
+        assert "Making an image" in shown
+        assert shown.count("<img") == 1
+        assert f"base64,{b64encode(b'second').decode()}" in shown
+        assert Page(streamed.live.html()).part("r7") == shown, "a tab that comes later has it, too"
+        streamed.feed(self.done(result="made:ig_1"))
+        streamed.frame()
+        assert "made-preview" in streamed.page.part("r7")
+        streamed.finish()
+        assert "made-preview" not in streamed.page.part("r7")
+        streamed.assert_equals_a_reload()
+
+    def test_it_goes_with_a_picture_that_is_not_made(self) -> None:
+        streamed = self.streamed()
+        streamed.live.show_preview("ig_1", preview_html(b"first"))
+        streamed.frame()
+        streamed.feed(self.done(result=None))
+        streamed.frame()
+        assert "made-preview" not in streamed.page.part("r7")
+        assert "The image was not made." in streamed.page.part("r7")
+
+    def test_one_of_nothing_that_is_shown_is_passed_over(self) -> None:
+        streamed = self.streamed()
+        before = streamed.page.part("r7")
+        streamed.live.show_preview("ig_2", preview_html(b"first"))
+        streamed.frame()
+        assert streamed.page.part("r7") == before

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,8 +34,10 @@ from chat.turns import made, run, sweep
 from chat.turns.hub import Tab, hub
 from tests.conftest import signed_in
 from tests.dom import Element, Page, parse
+from tests.files.makers import make_pdf
 from tests.recordings import BY_NAME
 from tests.rows import make_attachment
+from tests.turns.test_mirror import Watching
 from tests.turns.test_recordings import Replay
 from tests.upstream import URL, Reply, Upstream, completed, json_reply, text_events
 
@@ -148,6 +152,25 @@ async def test_a_picture_that_the_text_shows_stands_there_and_not_below_it_again
     assert (picture.attributes["alt"], picture.attributes["width"]) == ("The chart", "40")
     assert "data-lightbox" in picture.attributes
     assert not find(page, "img", class_="made__picture")
+
+
+async def test_a_pdf_opens_in_the_page_and_is_saved_beside_it(
+    upstream: Script, put: Put, owner: User, tmp_path: Path
+) -> None:
+    script = upstream(says("Here is the report.", ("cfile_1", "report.pdf")))
+    holds(script, "containers/cntr_1/files/cfile_1/content", make_pdf(tmp_path / "a.pdf", ["One", "Two"]).read_bytes())
+    response = await answered(put)
+    [file] = await files_of(response)
+    page = await sync_to_async(reloaded)(response.turn_id)
+    [link] = [e for e in page.walk() if "data-preview" in e.attributes]
+    assert link.attributes["data-preview"] == f"/files/{file.pk}/preview/"
+    assert "2 pages" in link.text()
+    [saved] = [e for e in page.walk() if "download" in e.attributes]
+    assert saved.attributes["href"] == f"/files/{file.pk}/?download"
+    reply, _ = await get(owner, link.attributes["href"] or "")
+    assert (reply.status_code, reply.headers["Location"]) == (302, f"/files/{file.pk}/"), "as without JavaScript"
+    reply, painted = await get(owner, f"/files/{file.pk}/pages/2.webp")
+    assert (reply.status_code, painted[8:12]) == (200, b"WEBP")
 
 
 async def test_a_picture_that_is_a_link_to_itself_opens_without_one(upstream: Script, put: Put) -> None:
@@ -452,6 +475,40 @@ async def test_a_picture_that_was_being_made_when_the_answer_broke_off_is_not_ma
     response = await answered(put)
     assert response.status == Status.INTERRUPTED
     assert "Making" not in (await sync_to_async(reloaded)(response.turn_id)).text()
+
+
+async def test_a_preview_is_shown_small_while_the_picture_is_made_and_never_stored(upstream: Script, put: Put) -> None:
+    pictures = [png((1600, 1200)), png((1000, 1000)), png((1024, 1024))]
+    item = image_item(status="generating", result=None)
+    partial = {"type": "response.image_generation_call.partial_image", "item_id": "ig_1", "output_index": 0}
+    whole = {**completed("resp_1", "x"), "output": [image_item(result=encoded(pictures[2]))]}
+    events = [
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        *({**partial, "partial_image_b64": broken} for broken in ("no base64!", encoded(b"no picture"))),
+        {**partial, "item_id": "ig_9", "partial_image_b64": encoded(pictures[0])},
+        *({**partial, "partial_image_b64": encoded(picture)} for picture in pictures[:2]),
+        {"type": "response.completed", "response": whole},
+    ]
+    seen = asyncio.Event()
+    upstream(Reply(events=[{**event, "sequence_number": n} for n, event in enumerate(events)], gates={6: seen}))
+    asked = await sync_to_async(put)()
+    run.start(asked)
+    watching = Watching(asked.turn)
+    watching.tab.watch(hub.turns[asked.turn.pk])
+    await watching.until("Making an image", 'class="made-preview"')
+    [shown] = find(parse(watching.answer), "img", class_="made-preview")
+    head, _, data = (shown.attributes["src"] or "").partition(",")
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        assert (head, image.format) == ("data:image/webp;base64", "WEBP")
+        assert max(image.size) <= 640
+    row = await Response.objects.aget(pk=asked.response.pk)
+    assert "base64" not in str(row.output)
+    seen.set()
+    await watching.until("data-status")
+    assert "made-preview" not in watching.answer
+    await run.wait_for(asked.turn.pk)
+    watching.task.cancel()
+    assert [file.status for file in await files_of(row)] == [Attachment.Status.READY]
 
 
 # The page that watches
