@@ -13,6 +13,9 @@ from .wires import Json, Wire
 TOKEN_CHARACTERS = 4
 
 
+PREVIEW_PACES = 40  # as long as so many deltas: who makes pictures takes its time
+
+
 @dataclass(frozen=True)
 class Answer:
     pieces: tuple[Piece, ...]
@@ -45,8 +48,10 @@ class Narrator:
             told = self._within_the_limit(piece)
             if told is not None:
                 for event in told.tell(Stage(len(self.payload["output"]), self.delta_characters)):
-                    if event["type"].endswith((".delta", ".partial_image")):
+                    if event["type"].endswith(".delta"):
                         await asyncio.sleep(self.pace_seconds)
+                    elif event["type"].endswith(".partial_image"):
+                        await asyncio.sleep(self.pace_seconds * PREVIEW_PACES)
                     elif event["type"] == "response.output_item.done":
                         self.payload["output"] = [*self.payload["output"], event["item"]]
                     yield self._numbered(event)
