@@ -146,6 +146,8 @@ class Upstream(httpx.AsyncBaseTransport):
         path = request.url.path
         if path in self.by_path:
             return self.by_path[path](request)
+        if request.method == "GET":
+            return json_reply({"error": {"message": "There is no such thing.", "type": "invalid_request_error"}}, 404)
         body = json.loads(await request.aread())
         if str(body.get("instructions", "")).startswith("Write a title"):
             return json_reply(completed("resp_title", "A made-up title"))

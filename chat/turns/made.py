@@ -59,6 +59,7 @@ STALE_SECONDS = 90.0
 LOOK_SECONDS = 30.0
 TRIED_FOR = timedelta(minutes=30)  # a container lives for twenty, unless it is used
 LISTED = 1_000  # files of a container, when one has to be found by its name
+LIST_SECONDS = 3.0  # the page waits for it to say what is being fetched
 
 UNNAMED = "sandbox:"
 """In the place of a file's id: the text names it, and nothing cites it."""
@@ -257,10 +258,32 @@ async def note(job: Job) -> None:
     """Store what is to be fetched, so that the page says it, and another process goes on should this one die."""
     if not _may_have_made(job):
         return
+    unnamed = await _unnamed(job)
     try:
-        job.made = await in_db(_note, job.response.pk, job.turn.conversation.owner_id, job.draft.output())
+        job.made = await in_db(
+            _note, job.response.pk, job.turn.conversation.owner_id, job.draft.output(), unnamed=unnamed
+        )
     except (DatabaseError, *REFUSALS):
         logger.exception("response %s: what it made could not be noted", job.response.pk)
+
+
+async def _unnamed(job: Job) -> list[Wanted]:
+    """What the code interpreter wrote into its containers, whether or not the answer says so."""
+    calls = [item.get("container_id") for item in job.draft.items if item.type == "code_interpreter_call"]
+    containers = [container for container in dict.fromkeys(calls) if isinstance(container, str) and container]
+    found: list[Wanted] = []
+    if not (job.client and job.dialect.containers and job.draft.terminal_seen):
+        return found
+    try:
+        async with asyncio.timeout(LIST_SECONDS):
+            for container in containers:
+                async for file in job.client.container_files(container):
+                    if file.get("source") == "assistant" and file.get("id") and len(found) < LISTED:
+                        name = clean_name(str(file.get("path") or file["id"]))
+                        found.append(Wanted(f"{container}/{file['id']}", name))
+    except (ResponsesError, TimeoutError) as error:
+        logger.info("response %s: its containers could not be looked into: %s", job.response.pk, error)
+    return found
 
 
 def note_closed(response: Response) -> None:
@@ -288,8 +311,13 @@ class _Ended:
 
 
 def _note(
-    response_pk: int, owner_id: Any, output: list[dict[str, Any]], begun_at: datetime | None = None
+    response_pk: int,
+    owner_id: Any,
+    output: list[dict[str, Any]],
+    begun_at: datetime | None = None,
+    unnamed: Sequence[Wanted] = (),
 ) -> list[Attachment]:
+    named = wanted(_Ended(response_pk, output))
     rows = [
         Attachment(
             owner_id=owner_id,
@@ -300,12 +328,25 @@ def _note(
             made_as=file.made_as,
             created_at=begun_at or timezone.now(),
         )
-        for file in wanted(_Ended(response_pk, output))
+        for file in [*named, *_new(unnamed, named, owner_id)][:MOST_FILES]
     ]
     if not rows:
         return []
     Attachment.objects.bulk_create(rows, ignore_conflicts=True)
     return list(Attachment.objects.filter(made_by=response_pk, status=Status.CHECKING).select_related("made_by"))
+
+
+def _new(unnamed: Sequence[Wanted], named: Sequence[Wanted], owner_id: Any) -> list[Wanted]:
+    """Those that neither this answer names nor an earlier one had made: a container serves several."""
+    ways = {way for file in unnamed for way in _ways_to_name(file)}
+    earlier = Attachment.objects.filter(owner_id=owner_id, made_as__in=ways) if ways else Attachment.objects.none()
+    known = {*earlier.values_list("made_as", flat=True), *(file.made_as for file in named)}
+    return [file for file in unnamed if known.isdisjoint(_ways_to_name(file)) and len(file.made_as) <= MADE_NAME_LENGTH]
+
+
+def _ways_to_name(file: Wanted) -> tuple[str, str]:
+    """By its id, and by its name as a text does."""
+    return file.made_as, f"{file.made_as.partition('/')[0]}/{UNNAMED}{file.name}"
 
 
 # When it is stored, and the page is told

@@ -28,6 +28,7 @@ from chat.models import Attachment, Deployment, Response, Status, Turn, User
 from chat.offline.app import create_app
 from chat.offline.transport import OfflineTransport
 from chat.rendering.views import render_turn, turn_view
+from chat.responses.client import Client
 from chat.responses.dialects import DIALECTS, normalise_base_url
 from chat.responses.events import Terminal, parse_event
 from chat.turns import made, run, sweep
@@ -197,6 +198,49 @@ async def test_a_file_that_the_text_alone_names_is_found_by_its_name(upstream: S
     page = await sync_to_async(reloaded)(response.turn_id)
     assert len(find(page, "a", class_="made-link", href=f"/files/{data.pk}/?download")) == 2
     assert find(page, "details", class_="made__table")[0].attributes["hx-get"] == f"/files/{data.pk}/table/"
+
+
+async def test_what_no_answer_names_is_found_in_the_container_once(upstream: Script, put: Put) -> None:
+    text = "Here are [the plot](sandbox:/mnt/data/plot.png) and [a table](sandbox:/mnt/data/table.csv)."
+    script = upstream(says(text, ("cfile_1", "plot.png")), says("Done."))
+    files = [
+        {"id": "cfile_1", "path": "/mnt/data/plot.png", "source": "assistant"},
+        {"id": "cfile_2", "path": "/mnt/data/data.csv", "source": "assistant"},
+        {"id": "cfile_3", "path": "/mnt/data/rain.csv", "source": "user"},
+        {"id": "cfile_4", "path": "/mnt/data/table.csv", "source": "assistant"},
+        {"path": "/mnt/data/x.csv", "source": "assistant"},
+    ]
+    holds(script, "containers/cntr_1/files", {"object": "list", "data": files})
+    for number in (1, 2, 4, 5):
+        holds(script, f"containers/cntr_1/files/cfile_{number}/content", CSV)
+    response = await answered(put)
+    found = {file.name: (file.made_as, file.status) for file in await files_of(response)}
+    ready = Attachment.Status.READY
+    assert found == {
+        "plot.png": ("cntr_1/cfile_1", ready),
+        "table.csv": ("cntr_1/sandbox:table.csv", ready),
+        "data.csv": ("cntr_1/cfile_2", ready),
+    }
+    conversation = await sync_to_async(lambda: Turn.objects.select_related("conversation").get().conversation)()
+    second = await sync_to_async(put)("And now?", conversation)
+    files.append({"id": "cfile_5", "path": "/mnt/data/more.csv", "source": "assistant"})
+    run.start(second)
+    await run.wait_for(second.turn.pk)
+    assert [file.made_as for file in await files_of(second.response)] == ["cntr_1/cfile_5"]
+
+
+async def test_a_container_that_does_not_answer_holds_up_the_end_for_a_moment_alone(
+    upstream: Script, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(client: Client, container: str) -> AsyncIterator[dict[str, Any]]:
+        await asyncio.Event().wait()
+        yield {}
+
+    monkeypatch.setattr(made, "LIST_SECONDS", 0.01)
+    monkeypatch.setattr(Client, "container_files", silent)
+    upstream(says("Done."))
+    response = await answered(put)
+    assert (response.status, await files_of(response)) == (Status.COMPLETED, [])
 
 
 async def test_what_no_one_knows_and_what_is_broken_is_kept_for_download_alone(
