@@ -6,6 +6,7 @@ composer form
 turns.parts: a summary of what is too long for the model: read by parts first, and noted in the question
 turns.run: history → input items → engines (Provider → client) → responses.client.stream → events
   → fold into a draft; the final payload wins over the deltas
+  → what a summary states is compared with the pages that it cites: turns.checking
   → exactly one terminal state, stored by turns.writer before the page is told
   → what the model made is noted with the end, and fetched at once: turns.made
 turns.forgetting: what was deleted here is deleted at the provider, again and again until it is gone

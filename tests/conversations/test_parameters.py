@@ -174,7 +174,7 @@ def test_a_tool_that_the_operator_describes_takes_the_place_of_the_switch() -> N
     own = {"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}
     function = {"type": "function", "name": "look"}
     wanted = asked(provider=Provider(name="p"), parameters={"tools": [function, own]}, **BOTH)
-    assert wanted == {"tools": [function, own, IMAGES]}
+    assert wanted == {"tools": [function, own, PREVIEWED]}
 
 
 def test_data_files_go_into_the_container_and_nowhere_else() -> None:
@@ -182,14 +182,14 @@ def test_data_files_go_into_the_container_and_nowhere_else() -> None:
     wanted = with_container_files(parameters, ["file-1", "file-2"])
     assert wanted["tools"] == [
         {"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["file-1", "file-2"]}},
-        IMAGES,
+        PREVIEWED,
     ]
     assert with_container_files(wanted, ["file-2", "file-3"])["tools"][0]["container"]["file_ids"] == [
         "file-1",
         "file-2",
         "file-3",
     ]
-    assert parameters["tools"] == [CODE, IMAGES]
+    assert parameters["tools"] == [CODE, PREVIEWED]
     named = {"tools": [{"type": "code_interpreter", "container": "cntr_1"}], "top_p": 1}
     assert with_container_files(named, ["file-1"]) == named
     assert with_container_files({}, ["file-1"]) == {}
