@@ -55,6 +55,11 @@ def test_every_module_and_style_sheet_is_loaded_by_something() -> None:
     assert {file.name for file in [*MODULES, *STYLES]} == imported | ENTRIES
 
 
+def test_every_module_of_the_page_is_asked_for_at_once() -> None:
+    preloaded = re.findall(r"chat/js/([\w-]+\.js)", (TEMPLATES / "chat" / "_modules.html").read_text())
+    assert sorted(preloaded) == sorted({module.name for module in MODULES} - ENTRIES)
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
 def test_a_module_asks_for_names_that_the_other_exports(module: Path) -> None:
     for names, source in re.findall(r'import \{([^}]+)\} from "\./([^"]+)"', module.read_text()):
