@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.auth import get_user
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
@@ -91,7 +93,8 @@ def person_only(view: V) -> V:
 
         @wraps(view)
         async def async_wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            user = await request.auser()
+            # In one go: `request.auser()` would go to the thread and back for the session, and again for the person.
+            user = await sync_to_async(get_user)(request)
             if not user.is_authenticated:
                 return _to_signin(request)
             request.user = user

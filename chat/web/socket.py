@@ -16,6 +16,7 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -179,9 +180,10 @@ class TabSocket(AsyncWebsocketConsumer):
     # Rare events, over the channel layer
 
     async def conversation_titled(self, event: dict[str, Any]) -> None:
-        found = await self._conversation(event)
-        if found is not None:
-            self.tab.push(await database_sync_to_async(title_swap)(found))
+        if not await self._is_still_signed_in():
+            return
+        with suppress(Http404):
+            self.tab.push(await database_sync_to_async(_titled)(self._person, uuid.UUID(event["conversation"])))
 
     async def turn_added(self, event: dict[str, Any]) -> None:
         """Another tab asked something in the conversation that this one shows."""
@@ -210,14 +212,6 @@ class TabSocket(AsyncWebsocketConsumer):
         self.checked_at = 0.0
         await self._is_still_signed_in()
 
-    async def _conversation(self, event: dict[str, Any]) -> Any:
-        if not await self._is_still_signed_in():
-            return None
-        try:
-            return await database_sync_to_async(conversation_for)(self.user, uuid.UUID(event["conversation"]))
-        except Http404:
-            return None
-
     async def _is_still_signed_in(self) -> bool:
         """A socket outlives the session that opened it; look again now and then."""
         if time.monotonic() - self.checked_at < SESSION_CHECK_SECONDS:
@@ -239,6 +233,10 @@ def _message(text: str | None) -> Any:
         return json.loads(text or "null")
     except (ValueError, RecursionError):
         return None
+
+
+def _titled(user: User, pk: uuid.UUID) -> str:
+    return title_swap(conversation_for(user, pk))
 
 
 def _whole_turn(pk: int) -> str:
