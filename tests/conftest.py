@@ -27,7 +27,7 @@ from tests.house.needs import missing
 from tests.house.order import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401
 from tests.house.postgresql import PostgreSQL, postgresql_server
 from tests.house.redis import Redis, redis_server
-from tests.house.serving import Server
+from tests.house.serving import PythonServer, Server
 
 # A shell that starts the tests in the background has them, and the servers that they start, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -128,7 +128,7 @@ def prepared_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     with (folder / "prepared.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not data.exists():
-            server = Server(folder / "preparing")
+            server = PythonServer(folder / "preparing")
             server.stop()
             server.data_dir.rename(data)
     return data
@@ -138,14 +138,15 @@ def prepared_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 def start_server(tmp_path: Path, prepared_data: Path) -> Iterator[Callable[..., Server]]:
     """Start servers with variables of one's own: `start_server(SIGNUP_OPEN="1")`.
 
-    Each has a data folder of its own that was started before; `data_dir` names another, which may be empty.
+    Each has a data folder of its own that was started before; `data_dir` names another, which may be empty. `kind`
+    says that Python is to start, too.
     """
     servers: list[Server] = []
 
-    def start(data_dir: Path | None = None, **variables: str) -> Server:
+    def start(data_dir: Path | None = None, kind: type[Server] = Server, **variables: str) -> Server:
         if data_dir is None:
             data_dir = Path(shutil.copytree(prepared_data, tmp_path / f"server{len(servers)}"))
-        servers.append(Server(data_dir, **variables))
+        servers.append(kind(data_dir, **variables))
         return servers[-1]
 
     yield start

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 import tests.settings  # noqa: F401  What the shell says about the product is not for the one that is measured.
-from tests.house.serving import ROOT, Server
+from tests.house.serving import ROOT, PythonServer
 
 from .crowd import HOST, PAGE_HEADERS, Asked, Outcome
 from .machine import allow_many_sockets, pin_load, pin_server
@@ -78,7 +78,7 @@ class Product:
     """The product as an operator runs it in production, behind what stands for the proxy, with the provider's models."""
 
     def __init__(self, data_dir: Path, provider_url: str, *, pinned: bool = True, **variables: str) -> None:
-        self.server = Server(
+        self.server = PythonServer(
             data_dir,
             **{
                 "ENVIRONMENT": "production",

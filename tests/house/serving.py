@@ -6,13 +6,18 @@ import atexit
 import json
 import os
 import re
-import resource
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import IO, Protocol
+
+from tests.house import console
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY = "Ctrl-C stops it."
@@ -27,69 +32,35 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
 
 def manage(*arguments: str, env: dict[str, str], timeout: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
     """Run manage.py to its end."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = launch(*arguments, env=env, out=out, err=err)
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
+
+
+def launch(*arguments: str, env: dict[str, str], out: IO[str], err: IO[str]) -> Process:
+    """Start manage.py."""
     if env.get("PYTHONPATH") == os.environ.get("PYTHONPATH"):
-        return _console.run(arguments, env)
-    # Python itself is to start differently.
-    return subprocess.run(
+        return _console.launch(arguments, env, out, err)
+    return launch_python(*arguments, env=env, out=out, err=err)  # which is to start differently
+
+
+def launch_python(*arguments: str, env: dict[str, str], out: IO[str], err: IO[str]) -> Process:
+    """Start manage.py as an operator does, with all that Python does then."""
+    return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
         env=env,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
+        stdout=out,
+        stderr=err,
+        preexec_fn=_answer_to_ctrl_c,
     )
-
-
-class Console:
-    """tests.house.console: started when the first command is run, ends with the tests."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-        self._lock = threading.Lock()
-
-    def run(self, arguments: Sequence[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        answer = ""
-        with self._lock:
-            process = self._process = self._process or self._started()
-            assert process.stdin
-            assert process.stdout
-            try:
-                process.stdin.write(json.dumps([arguments, env]) + "\n")
-                process.stdin.flush()
-                answer = process.stdout.readline()
-            finally:
-                if not answer:  # it broke, or the test ran out of time
-                    os.killpg(process.pid, signal.SIGKILL)
-                    self.end()
-        assert answer, f"manage.py {arguments[0]} broke off"
-        return subprocess.CompletedProcess(arguments, *json.loads(answer))
-
-    def _started(self) -> subprocess.Popen[str]:
-        atexit.register(self.end)
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.house.console"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # its forks can be ended with it, and Ctrl-C is for the tests
-        )
-
-    def end(self) -> None:
-        if self._process is not None:
-            self._process.communicate()
-            self._process = None
-
-
-_console = Console()
-
-
-def _cpu_of_the_dead() -> float:
-    """CPU seconds of all processes that this one started and saw end."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _answer_to_ctrl_c() -> None:
@@ -97,8 +68,95 @@ def _answer_to_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+class Process(Protocol):
+    """What is used of subprocess.Popen."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Fork:
+    """A fork of tests.house.console. It is no child of this process; a socket tells of its end."""
+
+    def __init__(self, keeper: socket.socket) -> None:
+        self._keeper = keeper
+        self.pid = self._told()
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            self._keeper.settimeout(timeout)
+            try:
+                self.returncode = self._told()
+            except (BlockingIOError, TimeoutError):
+                raise subprocess.TimeoutExpired("manage.py", timeout or 0) from None
+            self._keeper.close()
+        return self.returncode
+
+    def send_signal(self, sig: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _told(self) -> int:
+        number: int
+        (number,) = console.NUMBER.unpack(self._keeper.recv(console.NUMBER.size))
+        return number
+
+
+class Console:
+    """tests.house.console: started for the first command, ends with the tests, and what it started with it."""
+
+    def __init__(self) -> None:
+        self._orders: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    def launch(self, arguments: Sequence[str], env: dict[str, str], out: IO[str], err: IO[str]) -> Fork:
+        ours, theirs = socket.socketpair()
+        with theirs, self._lock:
+            self._orders = self._orders or self._started()
+            socket.send_fds(self._orders, [b"!"], [theirs.fileno(), out.fileno(), err.fileno()])
+        ours.sendall(json.dumps([arguments, env]).encode() + b"\n")
+        return Fork(ours)
+
+    def _started(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.house.console", str(theirs.fileno())],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # its forks can be ended with it, and Ctrl-C is for the tests
+            )
+        atexit.register(self._end, process)
+        return ours
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+_console = Console()
+
+
 class Server:
     """`manage.py serve` on a free port, with a data folder of its own."""
+
+    launch = staticmethod(launch)
 
     def __init__(self, data_dir: Path, *arguments: str, **variables: str) -> None:
         self.data_dir = data_dir
@@ -111,17 +169,10 @@ class Server:
         """Start, and return when it serves. Raises AssertionError with its output when it does not."""
         self._news = threading.Condition()
         self._seen = len(self.output)
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", *self.arguments],
-            cwd=ROOT,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            preexec_fn=_answer_to_ctrl_c,
-        )
-        self._reader = threading.Thread(target=self._read, args=[self.process], daemon=True)
+        lines, out = os.pipe()
+        with open(out, "w") as told:
+            self.process = self.launch("serve", *self.arguments, env=self.env, out=told, err=told)
+        self._reader = threading.Thread(target=self._read, args=[lines], daemon=True)
         self._reader.start()
         try:
             self.wait_for(READY)
@@ -133,10 +184,9 @@ class Server:
         # From now on the same port, so that a page finds the server again after a restart.
         self.env["PORT"] = self.url.rpartition(":")[2]
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout
-        with process.stdout:
-            for line in process.stdout:
+    def _read(self, lines: int) -> None:
+        with open(lines, errors="replace") as said:
+            for line in said:
                 with self._news:
                     self.output += line
                     self._news.notify_all()
@@ -172,11 +222,8 @@ class Server:
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop and return its exit code."""
-        before = _cpu_of_the_dead()
-        if self.process.poll() is None:
-            self.process.send_signal(how)
+        self.process.send_signal(how)
         code = self.process.wait(STOP_SECONDS)
-        self.cpu_seconds = _cpu_of_the_dead() - before
         self._reader.join(STOP_SECONDS)
         return code
 
@@ -187,3 +234,9 @@ class Server:
     def restart(self) -> None:
         self.stop()
         self.start()
+
+
+class PythonServer(Server):
+    """The same with a start of Python, where that is what a test is about, or its memory and CPU time are measured."""
+
+    launch = staticmethod(launch_python)

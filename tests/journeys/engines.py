@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import httpx
 
-from tests.house.serving import ROOT, STOP_SECONDS, environment
+from tests.house.serving import STOP_SECONDS, environment, launch
 
 
 class Engine:
@@ -24,26 +24,19 @@ class Engine:
 
     def start(self) -> None:
         """Start with an empty memory, on the port that it had before. Returns when it answers."""
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "offline_engine", "--port", self.port, *self.arguments],
-            cwd=ROOT,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self.process.stdout
-        ready = self.process.stdout.readline()
+        lines, out = os.pipe()
+        with open(out, "w") as told, open(os.devnull, "w") as nothing:
+            command = ("offline_engine", "--port", self.port, *self.arguments)
+            self.process = launch(*command, env=self.env, out=told, err=nothing)
+        with open(lines) as said:
+            ready = said.readline()
         found = re.match(r"ready on (http://127\.0\.0\.1:(\d+)/v1/)", ready)
         assert found, f"the engine said {ready!r}"
         self.url, self.port = found[1], found[2]
 
     def stop(self) -> None:
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         self.process.wait(STOP_SECONDS)
-        assert self.process.stdout
-        self.process.stdout.close()
 
     def forget(self) -> None:
         """Lose every response and file, as a provider does when its time is over."""

@@ -20,7 +20,7 @@ from chat import engines
 from chat.management import llamacpp, local
 from chat.models import Deployment, Provider
 from tests.house.browsing import Browser
-from tests.house.serving import Server
+from tests.house.serving import PythonServer, Server
 from tests.journeys.tab import Tab
 from tests.local.conftest import require_model
 
@@ -32,7 +32,7 @@ GONE_SECONDS = 10.0
 @pytest.fixture(scope="module")
 def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     require_model()
-    server = Server(tmp_path_factory.mktemp("chat"), "--local")
+    server = PythonServer(tmp_path_factory.mktemp("chat"), "--local")
     yield server
     server.stop()
 

@@ -15,7 +15,7 @@ from tests.bench.machine import resident_bytes
 from tests.bench.product import child
 from tests.bench.sockets import Socket, open_socket
 from tests.house.people import Person
-from tests.house.serving import Server
+from tests.house.serving import PythonServer, Server
 
 WORDS = 10_000
 GROWTH = 5_000_000
@@ -26,7 +26,7 @@ SLOW = 20
 def server(start_server: Callable[..., Server], tmp_path: Path) -> Iterator[Server]:
     with child("provider", str(tmp_path / "times")) as provider:
         url = f"http://127.0.0.1:{json.loads(provider.hello)['port']}/v1/"
-        yield start_server(OPENAI_API_KEY="sk-none", OPENAI_BASE_URL=url, OPENAI_MODELS="bench")
+        yield start_server(kind=PythonServer, OPENAI_API_KEY="sk-none", OPENAI_BASE_URL=url, OPENAI_MODELS="bench")
 
 
 class Page:
