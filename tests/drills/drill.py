@@ -18,18 +18,18 @@ from pathlib import Path
 import httpx
 
 from tests.drills.people import Drama, Person
-from tests.drills.product import SERVE, Product
+from tests.drills.product import Product
 from tests.drills.proxy import round_robin
 from tests.drills.store import PostgreSQL, Row, SQLite, Store
 from tests.drills.upstream import serving
 from tests.drills.verdict import SETTLE_SECONDS, TERMINAL, Death, Record
+from tests.house.serving import Launch, launch_python
 
 NAMES = ("alice", "bob", "charlie", "rita")
 TABS_EACH = 3
 BACKGROUND = "background"
 KEPT_MODELS = ("steady", "lasting", BACKGROUND)
 STATELESS_MODEL = "stateless"
-STARTING_SECONDS = 1.6  # a kill may fall anywhere in a start
 POLL_SECONDS = 0.5
 
 
@@ -45,7 +45,8 @@ class Plan:
     until_shown: float = 0.0  # live until tabs were shown text for so long, however slow the machine is
     settle_seconds: float = SETTLE_SECONDS
     tabs_seconds: float = 8.0  # for the tabs to be told, when all is stored
-    command: Sequence[str] = SERVE
+    launch: Launch = launch_python
+    starting_seconds: float = 1.6  # a kill may fall anywhere in a start
     # Two processes on these, instead of one on SQLite.
     database_url: str = ""
     redis_url: str = ""
@@ -90,9 +91,9 @@ async def drill(plan: Plan, data_dir: Path) -> Record:
 def _products(plan: Plan, data_dir: Path, port: int) -> list[Product]:
     variables = provider_variables(port)
     if not plan.database_url:
-        return [Product(data_dir, plan.command, **variables)]
+        return [Product(data_dir, plan.launch, **variables)]
     shared = {**variables, "DATABASE_URL": plan.database_url, "REDIS_URL": plan.redis_url}
-    return [Product(data_dir, plan.command, **shared) for _ in range(2)]
+    return [Product(data_dir, plan.launch, **shared) for _ in range(2)]
 
 
 def provider_variables(port: int) -> dict[str, str]:
@@ -149,7 +150,7 @@ async def _killed_again_and_again(plan: Plan, site: Site, drama: Drama, dice: ra
     for how, while_starting in _rounds(plan, dice):
         product = dice.choice(site.products)
         if while_starting:
-            await asyncio.sleep(dice.uniform(0, STARTING_SECONDS))
+            await asyncio.sleep(dice.uniform(0, plan.starting_seconds))
         else:
             await product.ready()
             await asyncio.sleep(dice.uniform(0, plan.longest_life))

@@ -6,28 +6,26 @@ import asyncio
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
-from tests.house.serving import READY, ROOT, START_SECONDS, STOP_SECONDS, environment, manage
-
-SERVE = ("manage.py", "serve")
+from tests.house.serving import READY, START_SECONDS, STOP_SECONDS, Launch, Process, environment, manage, serve
 
 
 class Product:
-    """`manage.py serve`, or another `command` that does the same, on a data folder of its own."""
+    """`manage.py serve`, or what else `launch` starts, on a data folder of its own."""
 
-    def __init__(self, data_dir: Path, command: Sequence[str] = SERVE, **variables: str) -> None:
+    def __init__(self, data_dir: Path, launch: Launch, **variables: str) -> None:
         self.data_dir = data_dir
-        self.command = command
+        self._launch = launch
         self.env = environment(data_dir, DOTENV="/dev/null", PYTHONFAULTHANDLER="1", **{"PORT": "0", **variables})
         self.output = ""
         self.url = ""
         self.starts = 0
         self.began = 0.0  # the life that it lives now
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: Process | None = None
 
     async def launch(self) -> None:
         """Begin to start; `ready` waits until it serves."""
@@ -35,19 +33,14 @@ class Product:
         self._is_ready = asyncio.Event()
         self.starts += 1
         self.began = time.monotonic()
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *self.command),
-            cwd=ROOT,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self._reader = asyncio.create_task(self._read(self.process))
+        self.process, said = serve(self._launch, env=self.env)
+        self._reader = asyncio.create_task(self._read(said))
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout
-        async for line in process.stdout:
+    async def _read(self, said: IO[str]) -> None:
+        lines = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(lines)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, said)
+        async for line in lines:
             self.output += line.decode(errors="replace")
             if READY in self.output[self._mark :]:
                 self._is_ready.set()
@@ -73,18 +66,13 @@ class Product:
     async def end(self, how: signal.Signals) -> int:
         """Send the signal and return the exit code. A process that does not end is aborted, and prints where it hangs."""
         assert self.process
-        self._send(how)
+        self.process.send_signal(how)
         try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await self.process.wait()
-        except TimeoutError:
-            self._send(signal.SIGABRT)
+            await asyncio.to_thread(self.process.wait, STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
         await self._reader
-        return await self.process.wait()
-
-    def _send(self, how: signal.Signals) -> None:
-        if self.process and self.process.returncode is None:
-            self.process.send_signal(how)
+        return await asyncio.to_thread(self.process.wait)
 
     def signin_links(self, names: Sequence[str]) -> list[str]:
         """Links that sign these people in, who are made when missing."""

@@ -6,12 +6,15 @@ The drill has to notice both, or its silence says nothing.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import django
 from django.core.management import call_command
 
-SABOTAGED = ("-m", "tests.drills.sabotaged")
+from tests.house.serving import launch_python
+
+launch_sabotaged = partial(launch_python, program=("-m", "tests.drills.sabotaged"))
 
 
 async def do_nothing(*args: Any) -> None:

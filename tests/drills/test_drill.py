@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import resource
 import shutil
 import signal
 import uuid
@@ -17,21 +16,21 @@ from tests.bench.figures import table
 from tests.drills import verdict
 from tests.drills.drill import Plan, drill
 from tests.drills.people import Question
-from tests.drills.sabotaged import SABOTAGED
+from tests.drills.sabotaged import launch_sabotaged
 from tests.drills.store import Row, StoredResponse
 from tests.drills.upstream import text_of
 from tests.drills.verdict import Death, Record, errors_in, figures, judge
+from tests.house.serving import launch
 
 
 @pytest.mark.quiet
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_in_twenty_kills(prepared_data: Path, tmp_path: Path) -> None:
-    plan = Plan(kills=20, seed=random.randrange(10**6))
+    plan = Plan(kills=20, seed=random.randrange(10**6), launch=launch, starting_seconds=0.5)
     record = asyncio.run(drill(plan, Path(shutil.copytree(prepared_data, tmp_path / "data"))))
     found = judge(record)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(table({"drill": figures(record, found)}))
-    print(f"seed {plan.seed}, {used.ru_utime + used.ru_stime:.0f} s of CPU in the processes")
+    print(f"seed {plan.seed}")
     assert found.sentences == [], f"seed {plan.seed}"
     assert list(errors_in(record.output)) == []
     # Or nothing was tried.
@@ -49,7 +48,7 @@ def test_a_product_that_forgets_is_found_out(prepared_data: Path, tmp_path: Path
         until_shown=1.5,
         settle_seconds=4,
         tabs_seconds=0,
-        command=SABOTAGED,
+        launch=launch_sabotaged,
     )
     record = asyncio.run(drill(plan, Path(shutil.copytree(prepared_data, tmp_path / "data"))))
     found = judge(record)

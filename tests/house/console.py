@@ -7,6 +7,7 @@ models do, is read by each fork anew.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import json
@@ -45,6 +46,8 @@ def become(arguments: list[str], environment: dict[str, str], files: list[int]) 
     for file in files:
         os.close(file)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts the tests may ignore it
+    if "PYTHONFAULTHANDLER" in environment:
+        faulthandler.enable()
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["manage.py", *arguments]

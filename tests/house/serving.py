@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
@@ -50,10 +50,12 @@ def launch(*arguments: str, env: dict[str, str], out: IO[str], err: IO[str]) -> 
     return launch_python(*arguments, env=env, out=out, err=err)  # which is to start differently
 
 
-def launch_python(*arguments: str, env: dict[str, str], out: IO[str], err: IO[str]) -> Process:
+def launch_python(
+    *arguments: str, env: dict[str, str], out: IO[str], err: IO[str], program: Sequence[str] = ("manage.py",)
+) -> Process:
     """Start manage.py as an operator does, with all that Python does then."""
     return subprocess.Popen(
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, *program, *arguments],
         cwd=ROOT,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -61,6 +63,13 @@ def launch_python(*arguments: str, env: dict[str, str], out: IO[str], err: IO[st
         stderr=err,
         preexec_fn=_answer_to_ctrl_c,
     )
+
+
+def serve(launch: Launch, *arguments: str, env: dict[str, str]) -> tuple[Process, IO[str]]:
+    """Start `manage.py serve`; all that it says."""
+    lines, out = os.pipe()
+    with open(out, "w") as told:
+        return launch("serve", *arguments, env=env, out=told, err=told), open(lines, errors="replace")
 
 
 def _answer_to_ctrl_c() -> None:
@@ -78,6 +87,9 @@ class Process(Protocol):
     def wait(self, timeout: float | None = None) -> int: ...
     def send_signal(self, sig: int) -> None: ...
     def kill(self) -> None: ...
+
+
+Launch = Callable[..., Process]
 
 
 class Fork:
@@ -169,10 +181,8 @@ class Server:
         """Start, and return when it serves. Raises AssertionError with its output when it does not."""
         self._news = threading.Condition()
         self._seen = len(self.output)
-        lines, out = os.pipe()
-        with open(out, "w") as told:
-            self.process = self.launch("serve", *self.arguments, env=self.env, out=told, err=told)
-        self._reader = threading.Thread(target=self._read, args=[lines], daemon=True)
+        self.process, said = serve(self.launch, *self.arguments, env=self.env)
+        self._reader = threading.Thread(target=self._read, args=[said], daemon=True)
         self._reader.start()
         try:
             self.wait_for(READY)
@@ -184,8 +194,8 @@ class Server:
         # From now on the same port, so that a page finds the server again after a restart.
         self.env["PORT"] = self.url.rpartition(":")[2]
 
-    def _read(self, lines: int) -> None:
-        with open(lines, errors="replace") as said:
+    def _read(self, said: IO[str]) -> None:
+        with said:
             for line in said:
                 with self._news:
                     self.output += line
