@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.house import order
 from tests.house.serving import ROOT
 
-JOURNEYS = [f"tests/journeys/test_main.py::test_{number}" for number in range(3)]
+JOURNEYS = [f"tests/journeys/test_files.py::test_{number}" for number in range(3)]
 GARBAGE = [f"tests/responses/test_garbage.py::test_{number}" for number in range(2)]
 SERVE = [f"tests/house/test_serve.py::test_{number}" for number in range(2)]
 SHORT = ["tests/web/test_pages.py::TestOne::test_1", "tests/web/test_pages.py::test_2", "tests/test_engines.py::test_1"]
