@@ -6,8 +6,10 @@ The loads are tiny. What the product promises is measured by `make bench`; here 
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,8 +117,9 @@ def test_an_answer_is_whole_when_the_page_shows_each_word_once() -> None:
 
 
 @pytest.fixture(scope="module")
-def ours() -> Iterator[Stage]:
+def ours(prepared_data: Path) -> Iterator[Stage]:
     with stage() as ours:
+        shutil.copytree(prepared_data, ours.folder / "data")
         yield ours
 
 
