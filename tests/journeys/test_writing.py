@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import WebSocketRoute, expect
+from playwright.sync_api import Route, WebSocketRoute, expect
 
 from tests.house.browsing import Browser
 from tests.house.serving import Server
@@ -49,6 +49,22 @@ def test_a_double_click_on_send_makes_one_turn(tab: Tab) -> None:
     tab.page.reload()
     expect(tab.turns).to_have_count(2)
     assert len([sent for sent in requests if re.fullmatch(r"POST \S+/ask/", sent)]) == 2
+
+
+def test_enter_before_the_page_is_ready_sends_once_it_is(tab: Tab) -> None:
+    held: list[Route] = []
+    tab.page.route(
+        "**/composer*.js", lambda route: held.append(route) if "early" not in route.request.url else route.continue_()
+    )
+    tab.page.goto(tab.page.url, wait_until="commit")
+    tab.box.fill("repeat after me: early")
+    tab.box.press("Enter")
+    expect(tab.box).to_have_value("repeat after me: early")
+    expect(tab.turns).to_have_count(0)
+    for route in held:
+        route.continue_()
+    expect(tab.turns).to_have_count(1)
+    assert tab.finished().startswith("early")
 
 
 def test_what_is_asked_in_one_tab_streams_in_the_other(open_tab: Callable[..., Tab]) -> None:

@@ -18,7 +18,7 @@ MODULES = sorted((STATIC / "js").glob("*.js"))
 STYLES = sorted((STATIC / "css").glob("*.css"))
 PAGES = sorted(TEMPLATES.rglob("*.html"))
 # Linked by a page of their own instead of imported by app.js or app.css.
-ENTRIES = {"app.js", "theme-early.js", "app.css", "account.css", "admin.css", "remote-image.css"}
+ENTRIES = {"app.js", "composer-early.js", "theme-early.js", "app.css", "account.css", "admin.css", "remote-image.css"}
 
 ICON_USE = re.compile(r"""_icon\.html"\s+with\s+name="([\w-]+)\"""")
 ICON_HERE = re.compile(r'<symbol id="([\w-]+)"')

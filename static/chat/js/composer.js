@@ -71,6 +71,14 @@ on("keydown", "[data-autosize]", (event, box) => {
   if (!obstacle()) box.form.requestSubmit();
 });
 
+// What composer-early.js noted goes when htmx has the form, too.
+document.documentElement.dataset.sends = "";
+document.addEventListener("DOMContentLoaded", () => {
+  if (!composer || !("wanted" in composer.dataset)) return;
+  delete composer.dataset.wanted;
+  if (!obstacle()) composer.requestSubmit();
+});
+
 on("click", ".composer__box", (event, box) => {
   if (!event.target.closest("button, a, input, textarea, .chip")) box.querySelector("textarea").focus();
 });
