@@ -80,15 +80,14 @@ async def test_a_file_comes_and_goes_through_any_process(s3: S3, servers: list[S
         picture = await alice.http.get(f"{there.url}{path}thumbnail/")
         assert (picture.status_code, picture.headers["content-type"]) == (200, "image/webp")
 
-        for asked, expected in [
-            ("bytes=10-19", data[10:20]),
-            ("bytes=5000000-", data[5_000_000:]),
-            ("bytes=-7", data[-7:]),
+        for asked, first, end in [
+            ("bytes=10-19", 10, 20),
+            ("bytes=5000000-", 5_000_000, len(data)),
+            ("bytes=-7", len(data) - 7, len(data)),
         ]:
             part = await alice.http.get(f"{here.url}{path}", headers={"Range": asked})
-            assert (part.status_code, part.content) == (206, expected)
-            first = data.index(expected)
-            assert part.headers["content-range"] == f"bytes {first}-{first + len(expected) - 1}/{len(data)}"
+            assert (part.status_code, part.content) == (206, data[first:end])
+            assert part.headers["content-range"] == f"bytes {first}-{end - 1}/{len(data)}"
         beyond = await alice.http.get(f"{here.url}{path}", headers={"Range": f"bytes={len(data)}-"})
         assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(data)}")
         other = {"Range": "bytes=0-9", "If-Range": '"another"'}

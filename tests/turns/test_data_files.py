@@ -36,7 +36,7 @@ class Azure:
         self.questions: list[dict[str, Any]] = []
 
     async def note(self, request: httpx.Request) -> None:
-        self.uploads += request.url.path.endswith("/files")
+        self.uploads += request.method == "POST" and request.url.path.endswith("/files")
         if request.url.path.endswith("/responses") and (body := json.loads(await request.aread())).get("tools"):
             self.questions.append(body)
 
