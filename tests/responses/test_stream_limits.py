@@ -193,21 +193,27 @@ async def test_a_file_comes_down_in_pieces_and_a_bomb_in_its_place_too() -> None
 
 
 async def test_a_picture_of_eight_megabytes_leaves_the_loop_to_other_streams() -> None:
-    """Counted in time of the processor, as other programs may hold up this one. Read on the loop, it takes 50 to 85 ms."""
+    """The longest step on the loop, in time of the processor, against that of reading the whole on it, in the same run."""
     item = {"type": "image_generation_call", "id": "ig_1", "result": "iVBORw0K" * 1_400_000}
     event = json.dumps({"type": "response.output_item.done", "output_index": 0, "item": item}).encode()
     data = b"data: " + event + b"\n\n" + DELTA
-    spent = [time.thread_time()]
+    wholes, steps = [], []
+    for _ in range(3):  # the best counts: what else runs on the machine takes of its caches
+        before = time.thread_time()
+        decode_json(str(event, "utf-8"))
+        wholes.append(time.thread_time() - before)
+        spent = [time.thread_time()]
 
-    def pieces() -> Iterator[bytes]:
-        for at in range(0, len(data), 65_536):
-            spent.append(time.thread_time())
-            yield data[at : at + 65_536]
+        def pieces(spent: list[float] = spent) -> Iterator[bytes]:
+            for at in range(0, len(data), 65_536):
+                spent.append(time.thread_time())
+                yield data[at : at + 65_536]
 
-    response, _ = reply(pieces())
-    picture, delta = await read(response, LIMITS)
-    spent.append(time.thread_time())
-    assert isinstance(picture, ItemEvent)
-    assert picture.item == item
-    assert isinstance(delta, Delta)
-    assert max(after - before for before, after in itertools.pairwise(spent)) < 0.035
+        response, _ = reply(pieces())
+        picture, delta = await read(response, LIMITS)
+        spent.append(time.thread_time())
+        assert isinstance(picture, ItemEvent)
+        assert picture.item == item
+        assert isinstance(delta, Delta)
+        steps.append(max(after - before for before, after in itertools.pairwise(spent)))
+    assert min(steps) < 0.6 * min(wholes)
