@@ -3,10 +3,10 @@
 import os
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatsite.settings")
-pages = get_asgi_application()  # Loads the apps: what is imported below needs them.
+django.setup(set_prefix=False)  # Loads the apps: what is imported below needs them.
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 
@@ -14,6 +14,7 @@ from chat.turns import garbage, lifecycle
 from chat.web.origin import OwnPagesOnly
 from chat.web.routing import websocket_urlpatterns
 from chat.web.signed_in import SignedIn
+from chatsite.pages import Pages
 from chatsite.thread import a_thread
 
 
@@ -35,7 +36,7 @@ garbage.set_aside()
 
 routes = ProtocolTypeRouter(
     {
-        "http": pages,
+        "http": Pages(),
         # A socket carries no CSRF token; its Origin is the check, and comes before the session is read.
         "websocket": OwnPagesOnly(SignedIn(URLRouter(websocket_urlpatterns))),
         "lifespan": lifespan,

@@ -31,6 +31,7 @@ REQUEST_SECONDS = 1
 
 # Files come in slices of 1 MB and the longest message has less than 2: what is larger is no request of ours.
 BODY_MAX_BYTES = 16 * 1024 * 1024
+BODY_PIECE_BYTES = 1024 * 1024  # in which the application gets it: of daphne's own size a slice of a file has 128
 TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -125,6 +126,7 @@ class ChatServer(Server):
             application_close_timeout=CLOSE_SECONDS,
             action_logger=AccessLogGenerator(sys.stderr) if access_log else None,
             server_name="",
+            request_buffer_size=BODY_PIECE_BYTES,
             ready_callable=self.adopt,
         )
         self.endpoints: list[str] = []

@@ -135,7 +135,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "chatsite.thread.in_one_thread",
 ]
 
 ROOT_URLCONF = "chatsite.urls"

@@ -1,31 +1,19 @@
-"""The thread of a request: it goes through all the middleware in one, and leaves it to the next request."""
+"""The thread of a request: it does all in one, and leaves it to the next request."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
-from django.http import HttpRequest, HttpResponseBase
-from django.utils.decorators import sync_only_middleware
 
 KEPT = 8
 """Threads that wait for a request, each with its connection to the database."""
 
 _idle: list[ThreadPoolExecutor] = []
-
-
-@sync_only_middleware
-def in_one_thread(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Does nothing but being synchronous, innermost: then those around it are, too.
-
-    Otherwise each of them that has two forms would take the asynchronous one, whose work is done in a thread all the
-    same: with a dozen ways there and back that cost more than the middleware itself.
-    """
-    return get_response
 
 
 @asynccontextmanager

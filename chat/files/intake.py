@@ -61,9 +61,9 @@ def begin(owner: User, name: str, size: int) -> Attachment:
 def append_slice(attachment: Attachment, offset: int, chunk: bytes) -> Attachment:
     """Add the bytes that start at `offset`. A slice that has arrived already is accepted and left alone.
 
-    Raises WrongOffset when it does not join, and Refused when there is more of it than was announced.
+    The attachment is one that was just read, and is kept up to date. Raises WrongOffset when it does not join, and Refused
+    when there is more of it than was announced.
     """
-    attachment.refresh_from_db()
     _refuse_excess(attachment, offset, chunk)
     if offset + len(chunk) <= attachment.received:
         return attachment
@@ -73,8 +73,10 @@ def append_slice(attachment: Attachment, offset: int, chunk: bytes) -> Attachmen
     slices_of(attachment).write(attachment, offset, chunk)
     # Of two requests with the same slice both have written the same bytes, and one moves the row on.
     unmoved = Attachment.objects.filter(pk=attachment.pk, status=Status.UPLOADING, received=offset)
-    unmoved.update(received=offset + len(chunk))
-    attachment.refresh_from_db()
+    if unmoved.update(received=offset + len(chunk)):
+        attachment.received = offset + len(chunk)
+    else:
+        attachment.refresh_from_db()
     return attachment
 
 

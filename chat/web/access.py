@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.contrib.auth import get_user
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
@@ -89,24 +88,14 @@ def deployment_for(user: User, value: str) -> Deployment | None:
 
 def person_only(view: V) -> V:
     """Let only people in who are signed in: pages redirect to the sign-in, fragments tell the page to go there."""
-    if asyncio.iscoroutinefunction(view):
-
-        @wraps(view)
-        async def async_wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            # In one go: `request.auser()` would go to the thread and back for the session, and again for the person.
-            user = await sync_to_async(get_user)(request)
-            if not user.is_authenticated:
-                return _to_signin(request)
-            request.user = user
-            return cast(HttpResponseBase, await view(request, *args, **kwargs))
-
-        return cast(V, async_wrapper)
+    # Who asks is found out in the thread in which the request is already: an asynchronous view would have to go there.
+    act = async_to_sync(view) if asyncio.iscoroutinefunction(view) else view
 
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return _to_signin(request)
-        return cast(HttpResponseBase, view(request, *args, **kwargs))
+        return cast(HttpResponseBase, act(request, *args, **kwargs))
 
     return cast(V, wrapper)
 

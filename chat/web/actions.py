@@ -50,6 +50,11 @@ K = TypeVar("K")
 @person_only
 async def ask(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
     """Take a question; the answer arrives over the socket."""
+    return await take_question(request, pk)
+
+
+async def take_question(request: PersonRequest, pk: uuid.UUID | None) -> HttpResponseBase:
+    """`ask`, for whoever knows already that a person asks."""
     async with line.questions():
         try:
             asked, stays = await asyncio.shield(_store_and_start(_ask, request, pk))

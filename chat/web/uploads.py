@@ -103,7 +103,7 @@ async def ask_with_file(request: PersonRequest, pk: uuid.UUID | None = None) -> 
         data = request.POST.copy()
         data.appendlist("attachment", str(attachment.pk))
         request.POST = data  # type: ignore[assignment]
-    return await actions.ask(request, pk)
+    return await actions.take_question(request, pk)
 
 
 def _receive(owner: User, given: GivenFile) -> Attachment:
