@@ -1,12 +1,20 @@
-"""The application under servers that are not ours."""
+"""The application under servers that are not ours, and how often a request goes to its thread."""
 
 from __future__ import annotations
 
-import pytest
-from asgiref.testing import ApplicationCommunicator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.conf import settings
+from django.urls import reverse
+
+from chat.models import User
 from chat.turns import lifecycle
 from chatsite.asgi import application
+from tests.conftest import signed_in
 
 
 @pytest.mark.django_db(transaction=True)
@@ -28,3 +36,41 @@ async def test_a_server_that_tells_of_its_start_and_end_is_heard(monkeypatch: py
     assert await server.receive_output() == {"type": "lifespan.shutdown.complete"}
     await server.wait()
     assert heard == ["begin", "end"]
+
+
+@pytest.mark.parametrize("name", ["conversations", "file"])
+@pytest.mark.django_db(transaction=True)
+async def test_a_request_goes_to_its_thread_once_and_once_to_be_closed(
+    name: str, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for an asynchronous view, as "file" is."""
+    browser = await sync_to_async(signed_in)(alice)
+    cookie = f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}"
+    path = reverse(name, args=["00000000-0000-4000-8000-000000000000"] if name == "file" else [])
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "path": path,
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"cookie", cookie.encode())],
+        "server": ("localhost", 80),
+    }
+    ways = []
+    submit = ThreadPoolExecutor.submit
+
+    def count(executor: ThreadPoolExecutor, function: Any, *args: Any, **kwargs: Any) -> Any:
+        if "request" in executor._thread_name_prefix:
+            ways.append(function)
+        return submit(executor, function, *args, **kwargs)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", count)
+    server = ApplicationCommunicator(application, scope)
+    await server.send_input({"type": "http.request", "body": b"", "more_body": False})
+    begun = await server.receive_output()
+    assert begun["status"] == (404 if name == "file" else 200)
+    assert (await server.receive_output())["more_body"] is False
+    await server.wait()
+    assert len(ways) == 2
+    await lifecycle.end()
