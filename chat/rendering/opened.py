@@ -15,7 +15,7 @@ from markdown_it.token import Token
 
 from chat.rendering.blocks import Env, html_of, parser, top_level
 from chat.rendering.escape import escape
-from chat.rendering.syntax import CODE_TAIL, code_head, language_of
+from chat.rendering.syntax import CODE_TAIL, code_head, half_line, language_of
 
 # Up to this size a block is read at each look. Beyond it, it is rendered when it has grown by an eighth (a
 # fourth where it is huge), and searched for its end when it has doubled or when a line looks like the end, as
@@ -59,7 +59,8 @@ class OpenBlock:
 
     def _read(self) -> str:
         html = self._shape.html(self.text)
-        self._words = Words.at_the_end_of(self.text, html) if self._shape.is_rendered(self.text) else None
+        is_whole = self._shape.is_rendered(self.text) and half_line(self.text) == len(self.text)
+        self._words = Words.at_the_end_of(self.text, html) if is_whole else None
         return html
 
     def ended_at(self) -> int | None:
@@ -322,6 +323,8 @@ class Whole:
         return "".join(html_of(block, env) for block in blocks)
 
     def _parsed(self, source: str, *, is_open: bool = True) -> tuple[list[list[Token]], Env]:
+        if is_open:
+            source = source[: half_line(source)]
         env: Env = {"references": dict(self._references), "open": is_open}
         return list(top_level(parser.parse(source, env))), env
 

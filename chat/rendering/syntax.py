@@ -267,39 +267,117 @@ def host_of(url: str) -> str:
 
 
 def mark_open_end(state: StateCore) -> None:
-    """Tell the inline rules which text is still being written, and close the bold words that it ends in."""
+    """Tell the inline rules which text is still being written, and close the marks that it ends in."""
     if not state.env.get("open"):
         return
     last = next((token for token in reversed(state.tokens) if token.type == "inline" and token.content), None)
     if last is None:
         return
     if all(token.nesting == -1 for token in state.tokens[state.tokens.index(last) + 1 :]):
-        last.content = with_bold_closed(last.content)
+        last.content = with_marks_closed(last.content)
     state.env["open_end"] = last.content
+
+
+def with_marks_closed(text: str) -> str:
+    """`text` as it will read when what its end begins is complete: no stars, ticks or halves of addresses meanwhile.
+
+    A guess for the moment, made where little can follow but what is expected: a block that ends is read anew.
+    """
+    return _with_bold_closed(_with_italics_closed(_with_code_closed(_without_half_address(text))))
+
+
+_HALF_LINK = re.compile(
+    r"(!?)\[([^\[\]`\\\n]{1,300})\]\((?:<[^<>\n]*|(?:[^()\s<>]|\([^()\s<>]*\)?){0,2000}(?:[ ]\"[^\"\n]*\"?)?)\Z"
+)
+
+
+def _without_half_address(text: str) -> str:
+    """A link is its words until its address is there; a picture is nothing."""
+    found = _HALF_LINK.search(text, max(0, text.rfind("](") - 301))
+    if found is None or text.count("`", 0, found.start()) % 2:
+        return text
+    return text[: found.start()] + ("" if found[1] else found[2])
+
+
+_TICKS = re.compile("`+")
+
+
+def _with_code_closed(text: str) -> str:
+    ticks = list(_TICKS.finditer(text))
+    if not ticks or any(found.end() - found.start() > 1 for found in ticks[:-1]):
+        return text
+    last = ticks[-1]
+    if len(ticks) % 2 == 0 or (last.start() and (text[last.start() - 1] == "\\" or text[last.start() - 1].isalnum())):
+        return text
+    code = text[last.end() :].rstrip()
+    if not code:
+        return text[: last.start()]
+    return f"{text[: last.end()]}{code}`" if last.end() - last.start() == 1 else text
 
 
 _BARE_MARK = re.compile(r"(?<![\\*])\*\*?\Z")
 _BOLD_MARK = re.compile(r"(?<![\\*])\*\*(?!\*)")
+_STAR = re.compile(r"(?<![\\*])\*(?!\*)")
 _CODE_SPAN = re.compile(r"`[^`]*`")
 _NOT_PLAIN = frozenset("*`[]\\<$")
 
 
-def with_bold_closed(text: str) -> str:
-    """`text` as it will read when its last `**` is closed, so that no stars are shown meanwhile.
+def _with_italics_closed(text: str) -> str:
+    bare = _CODE_SPAN.sub(lambda code: "x" * len(code[0]), text)
+    stars = [star.start() for star in _STAR.finditer(bare)]
+    if len(stars) % 2 == 0 or (stars[-1] and bare[stars[-1] - 1].isalnum()):
+        return text
+    words = text[stars[-1] + 1 :]
+    if not _are_plain(words) or "`" in bare:
+        return text
+    return f"{text[: stars[-1]]}*{words.rstrip()}*{words[len(words.rstrip()) :]}"
 
-    A guess for the moment, made where only plain words follow the mark: a block that ends is read anew.
-    """
+
+def _with_bold_closed(text: str) -> str:
     bare = _BARE_MARK.search(text)
     if bare and text.count("*", 0, bare.start()) % 2 == 0:
         text = text[: bare.start()]
     at = max((mark.start() for mark in _BOLD_MARK.finditer(text)), default=-1)
     before, words = text[: max(at, 0)], text[at + 2 :].removesuffix("*")
-    if at < 0 or not words[:1].isalnum() or not _NOT_PLAIN.isdisjoint(words) or "://" in words:
+    if at < 0 or not _are_plain(_CODE_SPAN.sub("code", words)):
         return text
     if before.count("`") % 2 or _CODE_SPAN.sub("", before).count("**") % 2:
         return text
     bold = words.rstrip()
     return f"{before}**{bold}**{words[len(bold) :]}"
+
+
+def _are_plain(words: str) -> bool:
+    return words[:1].isalnum() and _NOT_PLAIN.isdisjoint(words) and "://" not in words
+
+
+# A mark of a list, a line below a heading, or the first lines of a table: what they mean is known with what follows.
+_HALF_MARK = re.compile(r"[ \t>]*(?:[-+*=_][-+*=_ \t]*|\d{1,9}[.)][ \t]*)|[ \t]*\d{1,3}")
+_ROW = re.compile(r"[ \t]*\|[^\n]{0,200}")
+_DELIMITERS = re.compile(r"[ \t]*\|[ \t|:-]*")
+
+
+def half_line(text: str) -> int:
+    """Where the lines at the end of an open text begin that are better not shown yet; its length where there are none."""
+    line = text.rfind("\n") + 1
+    if line == len(text):
+        return _lone_row(text, line)
+    if _HALF_MARK.fullmatch(text, line):
+        # A number that is the whole answer, or a line drawn through it, is no mark.
+        return line if line or not (text[:1].isdigit() or text.startswith(("--", "=="))) else len(text)
+    if _DELIMITERS.fullmatch(text, line):
+        return min(_lone_row(text, line), line)
+    return line if _ROW.fullmatch(text, line) else len(text)
+
+
+def _lone_row(text: str, end: int) -> int:
+    """Where the line begins that ends there, if it can be the head of a table, and no line of one; else the text's length."""
+    line = text.rfind("\n", 0, max(end - 1, 0)) + 1
+    before = text.rfind("\n", 0, max(line - 1, 0)) + 1
+    is_lone = (
+        line < end and _ROW.fullmatch(text, line, end - 1) and not (line and _ROW.fullmatch(text, before, line - 1))
+    )
+    return line if is_lone else len(text)
 
 
 def settle_inline(state: StateCore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from pathlib import Path
 
@@ -207,7 +208,6 @@ def test_an_address_at_the_end_is_linked_when_it_is_complete() -> None:
     ("text", "shown"),
     [
         ("so ~~this", "<p>so ~~this</p>"),
-        ("so `this", "<p>so `this</p>"),
         ("so $x + 1", "<p>so $x + 1</p>"),
         ("so [this", "<p>so [this</p>"),
         ("$$\n\\frac{a}{b", '<p><code class="math-source">$$\n\\frac{a}{b</code></p>'),
@@ -236,8 +236,10 @@ def test_bold_words_are_bold_from_their_first_letter(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("so **`this", "<p>so **`this</p>"),
-        ("so `a **b", "<p>so `a **b</p>"),
+        ("so **[this", "<p>so **[this</p>"),
+        ("2 * 3", "<p>2 * 3</p>"),
+        ("a*b", "<p>a*b</p>"),
+        ("so *see https://exam", "<p>so *see https://exam</p>"),
         ("so \\**this", "<p>so **this</p>"),
         ("a **b** and c", "<p>a <strong>b</strong> and c</p>"),
         ("**see https://exam", "<p>**see https://exam</p>"),
@@ -245,6 +247,58 @@ def test_bold_words_are_bold_from_their_first_letter(text: str) -> None:
 )
 def test_stars_that_may_be_something_else_stay(text: str, shown: str) -> None:
     assert opened(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("so `this", "<p>so <code>this</code></p>"),
+        ("so `a **b", "<p>so <code>a **b</code></p>"),
+        ("so **`this", "<p>so <strong><code>this</code></strong></p>"),
+        ("so `a` and `", "<p>so <code>a</code> and </p>"),
+        ("so ``a `b", "<p>so ``a `b</p>"),
+        ("it`s", "<p>it`s</p>"),
+        ("so \\`this", "<p>so `this</p>"),
+        ("so *this word", "<p>so <em>this word</em></p>"),
+        ("*one* and *two", "<p><em>one</em> and <em>two</em></p>"),
+        ("see [the docs](https://exam", "<p>see the docs</p>"),
+        ("see [the docs](", "<p>see the docs</p>"),
+        ("see [a](https://e.example/b_(c", "<p>see a</p>"),
+        ('see [a](https://e.example "A ti', "<p>see a</p>"),
+        ("see ![a harbour](https://e.example/b.p", "<p>see </p>"),
+        ("run `[a](b", "<p>run <code>[a](b</code></p>"),
+        ("so [it](and more", "<p>so [it](and more</p>"),
+    ],
+)
+def test_what_is_half_written_reads_as_it_will(text: str, shown: str) -> None:
+    assert opened(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "never"),
+    [
+        ("Of these:\n- one\n- two\n  - three\n* * *\n", r"<h\d|<li></li>"),
+        ("Of these:\n* one\n* two\n+ three", r"<h\d|<li></li>|\*"),
+        ("The steps are\n1. one\n2. two\n10. ten", r"<li></li>|[a-z]\n\d"),
+        ("Above\n\n---\n\nbelow\n", r"<h\d|<li>"),
+        ("| name | of |\n|:--|--:|\n| a | 1 |\n", r"\||:|--"),
+        ("So:\n| name | of |\n|---|---|\n| a | 1 |\n", r"\||--"),
+        ("Use `make run`, or *nothing*, **as you `like`**.", r"[`*]"),
+        ("In [the book](https://e.example/book) and ![it](https://e.example/it.png).", r">[^<]*http|\]\("),
+    ],
+)
+def test_no_mark_is_shown_before_its_meaning_is_known(text: str, never: str) -> None:
+    live = LiveMarkdown()
+    for letter in text:
+        live.append(letter)
+        shown = re.sub(r'="[^"]*"|Show image from e.example', "", "".join(live.closed) + live.open_html)
+        assert not re.search(never, shown), live.text
+
+
+def test_a_number_that_is_the_answer_is_shown() -> None:
+    assert opened("42") == "<p>42</p>"
+    assert opened("The answer is\n42 of") == "<p>The answer is\n42 of</p>"
+    assert opened("|x| is never below zero" * 10) != ""
 
 
 def test_replacing_begins_anew() -> None:
