@@ -9,6 +9,8 @@ import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
+from django.core.signals import request_started
+from django.db import close_old_connections, reset_queries
 from django.urls import reverse
 
 from chat.models import User
@@ -65,6 +67,8 @@ async def test_a_request_goes_to_its_thread_once_and_once_to_be_closed(
             ways.append(function)
         return submit(executor, function, *args, **kwargs)
 
+    for at_first in (close_old_connections, reset_queries):  # Django's tests connect them again, as no server does
+        request_started.disconnect(at_first)
     monkeypatch.setattr(ThreadPoolExecutor, "submit", count)
     server = ApplicationCommunicator(application, scope)
     await server.send_input({"type": "http.request", "body": b"", "more_body": False})
