@@ -75,8 +75,10 @@ def append_slice(attachment: Attachment, offset: int, chunk: bytes) -> Attachmen
     unmoved = Attachment.objects.filter(pk=attachment.pk, status=Status.UPLOADING, received=offset)
     if unmoved.update(received=offset + len(chunk)):
         attachment.received = offset + len(chunk)
-    else:
-        attachment.refresh_from_db()
+        return attachment
+    attachment.refresh_from_db()
+    if attachment.status in (Status.READY, Status.REFUSED):  # by the other one: what was just written is of no more use
+        slices_of(attachment).drop(attachment)
     return attachment
 
 
@@ -138,8 +140,10 @@ def _require_arrived_bytes(attachment: Attachment) -> None:
     """Take back what the row counts and the disk has lost, so that the upload goes on from there."""
     arrived = slices_of(attachment).arrived(attachment)
     if attachment.status == Status.UPLOADING and arrived < attachment.received:
-        attachment.received = arrived
-        attachment.save(update_fields=["received"])
+        # Unless another request has moved it on, and what had arrived with it.
+        counted = Attachment.objects.filter(pk=attachment.pk, status=Status.UPLOADING, received=attachment.received)
+        counted.update(received=arrived)
+        attachment.refresh_from_db()
 
 
 def _check(attachment: Attachment, accepted: Accepted | None) -> None:

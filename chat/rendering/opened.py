@@ -15,7 +15,7 @@ from markdown_it.token import Token
 
 from chat.rendering.blocks import Env, html_of, parser, top_level
 from chat.rendering.escape import escape
-from chat.rendering.syntax import CODE_TAIL, code_head, half_line, language_of
+from chat.rendering.syntax import CODE_TAIL, code_head, half_line, language_of, whole_end
 
 # Up to this size a block is read at each look. Beyond it, it is rendered when it has grown by an eighth (a
 # fourth where it is huge), and searched for its end when it has doubled or when a line looks like the end, as
@@ -290,7 +290,9 @@ class Whole:
         if size <= SMALL:
             return self._render(text)
         if _is_much(len(text) - self._shown.upto, size):
-            self._shown = _Shown(self._render(text), len(text))
+            # What is behind it comes as text: nothing that was left out may stand before it.
+            upto = self.start + whole_end(text[self.start :])
+            self._shown = _Shown(self._render(text[:upto], holds_back=False), upto)
         return self._shown.html(text, len(text))
 
     def _long_paragraph(self, text: str) -> str:
@@ -318,12 +320,12 @@ class Whole:
             return ""
         return html.removeprefix(start)
 
-    def _render(self, text: str) -> str:
-        blocks, env = self._parsed(text[self.start :])
+    def _render(self, text: str, *, holds_back: bool = True) -> str:
+        blocks, env = self._parsed(text[self.start :], holds_back=holds_back)
         return "".join(html_of(block, env) for block in blocks)
 
-    def _parsed(self, source: str, *, is_open: bool = True) -> tuple[list[list[Token]], Env]:
-        if is_open:
+    def _parsed(self, source: str, *, is_open: bool = True, holds_back: bool = True) -> tuple[list[list[Token]], Env]:
+        if is_open and holds_back:
             source = source[: half_line(source)]
         env: Env = {"references": dict(self._references), "open": is_open}
         return list(top_level(parser.parse(source, env))), env
@@ -417,8 +419,8 @@ class List(Whole):
         items += inner.lstrip("\n")
         self._items = items
 
-    def _render(self, text: str) -> str:
-        blocks, env = self._parsed(text[self.start :])
+    def _render(self, text: str, *, holds_back: bool = True) -> str:
+        blocks, env = self._parsed(text[self.start :], holds_back=holds_back)
         if not blocks or blocks[0][0].type != self._kind:
             known = self._tag + self._items + f"</{self._tag[1:3]}>" if self._items else ""
             return _Shown(known, self.start).html(text, len(text))

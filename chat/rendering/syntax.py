@@ -286,18 +286,30 @@ def with_marks_closed(text: str) -> str:
     return _with_bold_closed(_with_italics_closed(_with_code_closed(_without_half_address(text))))
 
 
+# Possessive where it repeats: otherwise what opens and opens again is tried in all ways.
 _HALF_LINK = re.compile(
-    r"(!?)\[([^\[\]`\\\n]{1,300})\]\((?:<[^<>\n]*|(?:[^()\s<>]|\([^()\s<>]*\)?){0,2000}(?:[ ]\"[^\"\n]*\"?)?)\Z"
+    r"""(!?)\[([^\[\]`\\\n]{1,300})\]\("""
+    r"""(?:<([^<>\n]*)|((?:[^()\s<>]|\([^()\s<>]*+(?:\)|\Z)){0,2000}+)(?:[ ](?:"[^"\n]*+"?|'[^'\n]*+'?))?)\Z"""
 )
+_HALF_IMAGE = re.compile(r"!\[[^\[\]`\n]{0,300}\]?\Z")
+_ADDRESSES = ("http://", "https://", "mailto:", "#", "/", "./", "../", "sandbox:", "made:", "data:image/")
 
 
 def _without_half_address(text: str) -> str:
     """A link is its words until its address is there; a picture is nothing."""
     found = _HALF_LINK.search(text, max(0, text.rfind("](") - 301))
-    if found is None or text.count("`", 0, found.start()) % 2:
+    if found is None:
+        image = _HALF_IMAGE.search(text, max(0, text.rfind("![")))
+        return text if image is None or text.count("`", 0, image.start()) % 2 else text[: image.start()]
+    address = (found[3] or found[4] or "").lower()
+    is_likely = any(address.startswith(known) or known.startswith(address) for known in _ADDRESSES)
+    is_index = not found[1] and found.start() > 0 and text[found.start() - 1].isalnum()
+    if not is_likely or is_index or text.count("`", 0, found.start()) % 2:
         return text
     return text[: found.start()] + ("" if found[1] else found[2])
 
+
+GUESSED = 100  # characters on one line: for more of them no mark is guessed
 
 _TICKS = re.compile("`+")
 
@@ -312,23 +324,27 @@ def _with_code_closed(text: str) -> str:
     code = text[last.end() :].rstrip()
     if not code:
         return text[: last.start()]
-    return f"{text[: last.end()]}{code}`" if last.end() - last.start() == 1 else text
+    is_likely = last.end() - last.start() == 1 and len(code) <= GUESSED and "\n" not in code
+    return f"{text[: last.end()]}{code}`" if is_likely else text
 
 
 _BARE_MARK = re.compile(r"(?<![\\*])\*\*?\Z")
 _BOLD_MARK = re.compile(r"(?<![\\*])\*\*(?!\*)")
 _STAR = re.compile(r"(?<![\\*])\*(?!\*)")
 _CODE_SPAN = re.compile(r"`[^`]*`")
+# What may stand among the words without ending them: code, links, the beginning of one.
+_INSIDE = re.compile(r"`[^`]*`|\[[^\[\]]*\]\([^()\s]*\)|\[[^\[\]()]*\]?\Z")
 _NOT_PLAIN = frozenset("*`[]\\<$")
+_NEXT_SENTENCE = re.compile(r"[.!?] ")
 
 
 def _with_italics_closed(text: str) -> str:
     bare = _CODE_SPAN.sub(lambda code: "x" * len(code[0]), text)
     stars = [star.start() for star in _STAR.finditer(bare)]
-    if len(stars) % 2 == 0 or (stars[-1] and bare[stars[-1] - 1].isalnum()):
+    if len(stars) % 2 == 0 or (stars[-1] and bare[stars[-1] - 1].isalnum()) or "`" in bare:
         return text
     words = text[stars[-1] + 1 :]
-    if not _are_plain(words) or "`" in bare:
+    if not _are_plain(words) or len(words) > GUESSED or "\n" in words or _NEXT_SENTENCE.search(words):
         return text
     return f"{text[: stars[-1]]}*{words.rstrip()}*{words[len(words.rstrip()) :]}"
 
@@ -339,7 +355,7 @@ def _with_bold_closed(text: str) -> str:
         text = text[: bare.start()]
     at = max((mark.start() for mark in _BOLD_MARK.finditer(text)), default=-1)
     before, words = text[: max(at, 0)], text[at + 2 :].removesuffix("*")
-    if at < 0 or not _are_plain(_CODE_SPAN.sub("code", words)):
+    if at < 0 or not _are_plain(words):
         return text
     if before.count("`") % 2 or _CODE_SPAN.sub("", before).count("**") % 2:
         return text
@@ -348,23 +364,24 @@ def _with_bold_closed(text: str) -> str:
 
 
 def _are_plain(words: str) -> bool:
+    words = _INSIDE.sub("x", words)
     return words[:1].isalnum() and _NOT_PLAIN.isdisjoint(words) and "://" not in words
 
 
 # A mark of a list, a line below a heading, or the first lines of a table: what they mean is known with what follows.
-_HALF_MARK = re.compile(r"[ \t>]*(?:[-+*=_][-+*=_ \t]*|\d{1,9}[.)][ \t]*)|[ \t]*\d{1,3}")
-_ROW = re.compile(r"[ \t]*\|[^\n]{0,200}")
-_DELIMITERS = re.compile(r"[ \t]*\|[ \t|:-]*")
+_HALF_MARK = re.compile(r"[ \t>]*(?:[-+*=_][-+*=_ \t]*|\d{1,9}(?:[.)][ \t]*)?)")
+_ROW = re.compile(r"[ \t>]*\|[^\n]{0,200}")
+_DELIMITERS = re.compile(r"[ \t>]*(?:\||:?-+:?[ \t]*\|)[ \t|:-]*")
 
 
 def half_line(text: str) -> int:
     """Where the lines at the end of an open text begin that are better not shown yet; its length where there are none."""
     line = text.rfind("\n") + 1
-    if line == len(text):
+    if not text[line:].strip(" \t>"):
         return _lone_row(text, line)
     if _HALF_MARK.fullmatch(text, line):
         # A number that is the whole answer, or a line drawn through it, is no mark.
-        return line if line or not (text[:1].isdigit() or text.startswith(("--", "=="))) else len(text)
+        return line if line or not (text[:1].isdigit() or text.startswith(("---", "==="))) else len(text)
     if _DELIMITERS.fullmatch(text, line):
         return min(_lone_row(text, line), line)
     return line if _ROW.fullmatch(text, line) else len(text)
@@ -378,6 +395,20 @@ def _lone_row(text: str, end: int) -> int:
         line < end and _ROW.fullmatch(text, line, end - 1) and not (line and _ROW.fullmatch(text, before, line - 1))
     )
     return line if is_lone else len(text)
+
+
+def whole_end(text: str) -> int:
+    """How far an open text goes without anything that is not shown as it stands: what comes next may be put behind that."""
+    end = len(text)
+    for _ in range(2):  # a mark of a list behind the head of a table
+        if (cut := half_line(text[:end])) < end:
+            end = len(text[:cut].rstrip())
+    last = text.rfind("\n", 0, end) + 1
+    shown = with_marks_closed(text[last:end])
+    for at, letter in enumerate(text[last:end]):
+        if shown[at : at + 1] != letter:
+            return last + at
+    return end
 
 
 def settle_inline(state: StateCore) -> None:

@@ -261,6 +261,32 @@ def test_a_slice_that_comes_late_cannot_change_what_was_inspected(
     attachment.file.close()
 
 
+@pytest.mark.parametrize("slices", [1, 2])
+def test_of_two_requests_with_the_last_slice_the_later_one_spoils_nothing(
+    media: Path, alice: User, document: bytes, slices: int
+) -> None:
+    """It has read the row before the other one ended, and writes after it."""
+    attachment = begin(alice, "report.pdf", len(document))
+    last = len(document) // slices * (slices - 1)
+    if last:
+        append_slice(attachment, 0, document[:last])
+    late = Attachment.objects.get(pk=attachment.pk)
+    append_slice(attachment, last, document[last:])
+    assert finish(attachment).status == Status.READY
+    kept = files_in(media)
+
+    if last:
+        with pytest.raises(WrongOffset) as wrong:
+            append_slice(late, last, document[last:])
+        assert wrong.value.expected == len(document)
+    else:
+        append_slice(late, last, document[last:])
+        assert finish(late).status == Status.READY
+    stored = Attachment.objects.get(pk=attachment.pk)
+    assert (stored.status, stored.received) == (Status.READY, len(document))
+    assert files_in(media) == kept
+
+
 def test_discarding_leaves_nothing(media: Path, alice: User, document: bytes) -> None:
     ready = upload(alice, "report.pdf", document)
     half = begin(alice, "half.pdf", 100)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from chat.rendering.blocks import html_of, parser, top_level
 from chat.rendering.markdown import LiveMarkdown, render_blocks
 from chat.rendering.patch import patch
+from chat.rendering.syntax import with_marks_closed
 from tests.dom import Page, parse
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.md"))
@@ -236,7 +237,7 @@ def test_bold_words_are_bold_from_their_first_letter(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("so **[this", "<p>so **[this</p>"),
+        ("so **$this", "<p>so **$this</p>"),
         ("2 * 3", "<p>2 * 3</p>"),
         ("a*b", "<p>a*b</p>"),
         ("so *see https://exam", "<p>so *see https://exam</p>"),
@@ -268,6 +269,14 @@ def test_stars_that_may_be_something_else_stay(text: str, shown: str) -> None:
         ("see ![a harbour](https://e.example/b.p", "<p>see </p>"),
         ("run `[a](b", "<p>run <code>[a](b</code></p>"),
         ("so [it](and more", "<p>so [it](and more</p>"),
+        ("so [it](and", "<p>so [it](and</p>"),
+        ("call arr[i](htt", "<p>call arr[i](htt</p>"),
+        ("see [a](https://e.example 'A ti", "<p>see a</p>"),
+        ("see ![a harb", "<p>see </p>"),
+        ("see ![a harbour]", "<p>see </p>"),
+        ("**see [the docs](https://e.exam", "<p><strong>see the docs</strong></p>"),
+        ("the `90s were " + "good " * 30, "<p>the `90s were " + "good " * 29 + "good</p>"),
+        ("*only with tax. And more", "<p>*only with tax. And more</p>"),
     ],
 )
 def test_what_is_half_written_reads_as_it_will(text: str, shown: str) -> None:
@@ -282,6 +291,10 @@ def test_what_is_half_written_reads_as_it_will(text: str, shown: str) -> None:
         ("The steps are\n1. one\n2. two\n10. ten", r"<li></li>|[a-z]\n\d"),
         ("Above\n\n---\n\nbelow\n", r"<h\d|<li>"),
         ("| name | of |\n|:--|--:|\n| a | 1 |\n", r"\||:|--"),
+        ("> | name | of |\n> |:--|--:|\n> | a | 1 |\n", r"\||:|--"),
+        ("Above\n\n---\n\nbelow\n", r"-|<h\d|<li>"),
+        ("**See [the docs](https://e.example/d) and [more](https://e.example)** now", r"\*|>[^<]*http|\]\("),
+        ("- **[Name](https://e.example/n)**: words", r"\*|>[^<]*http|\]\("),
         ("So:\n| name | of |\n|---|---|\n| a | 1 |\n", r"\||--"),
         ("Use `make run`, or *nothing*, **as you `like`**.", r"[`*]"),
         ("In [the book](https://e.example/book) and ![it](https://e.example/it.png).", r">[^<]*http|\]\("),
@@ -293,6 +306,38 @@ def test_no_mark_is_shown_before_its_meaning_is_known(text: str, never: str) -> 
         live.append(letter)
         shown = re.sub(r'="[^"]*"|Show image from e.example', "", "".join(live.closed) + live.open_html)
         assert not re.search(never, shown), live.text
+
+
+@pytest.mark.parametrize(
+    ("written", "more"),
+    [
+        ("\n> total\n12", "3 apples"),
+        ("\n| no row at all |\n", "and on"),
+        ("\nit\n| no row", " here | at all\nand on"),
+        (" see [the docs](https://exam", "ple.com/x) and on"),
+        (" **bold", " and on** and on"),
+        ("\n> 1\n> 2\n> 3\n> 4\n> 5", "6\n> 7"),
+        (" `code", " and on` and on"),
+    ],
+)
+def test_what_follows_in_a_long_block_stands_behind_all_of_it(written: str, more: str) -> None:
+    live = LiveMarkdown()
+    live.append("> It costs $5 " + "word " * 600 + written)
+    assert "word" in live.open_html
+    for letter in more:
+        live.append(letter)
+        html = live.open_html
+    shown = iter(re.findall(r"\w+", parse(html).text())[-12:])
+    assert all(word in shown for word in re.findall(r"\w+", written + more)), "missing, or in another order"
+
+
+@pytest.mark.parametrize(
+    "text", ["[a](" + "(a" * 1_000 + " b", "[f](" + ("(" + "x" * 40) * 4 + " y", "[a](" * 2_000 + "\n"]
+)
+def test_what_opens_again_and_again_is_read_in_no_time(text: str) -> None:
+    before = time.process_time()
+    with_marks_closed(text)
+    assert time.process_time() - before < 0.5  # in all ways it would take years
 
 
 def test_a_number_that_is_the_answer_is_shown() -> None:
