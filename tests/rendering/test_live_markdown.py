@@ -289,7 +289,6 @@ def test_what_is_half_written_reads_as_it_will(text: str, shown: str) -> None:
         ("Of these:\n- one\n- two\n  - three\n* * *\n", r"<h\d|<li></li>"),
         ("Of these:\n* one\n* two\n+ three", r"<h\d|<li></li>|\*"),
         ("The steps are\n1. one\n2. two\n10. ten", r"<li></li>|[a-z]\n\d"),
-        ("Above\n\n---\n\nbelow\n", r"<h\d|<li>"),
         ("| name | of |\n|:--|--:|\n| a | 1 |\n", r"\||:|--"),
         ("> | name | of |\n> |:--|--:|\n> | a | 1 |\n", r"\||:|--"),
         ("Above\n\n---\n\nbelow\n", r"-|<h\d|<li>"),
