@@ -16,6 +16,7 @@ if sys.platform != "win32":
 
     uvloop.install()
 
+from autobahn.exception import Disconnected
 from daphne.access import AccessLogGenerator
 from daphne.http_protocol import WebRequest
 from daphne.server import Server
@@ -23,7 +24,8 @@ from daphne.ws_protocol import WebSocketProtocol
 from django.core.exceptions import RequestAborted
 from twisted.internet import defer, reactor, tcp
 
-from chat.turns import lifecycle
+from chat.turns import lifecycle, short
+from chatsite.frames import short_text, text_frame
 
 NEVER = -1
 CLOSE_SECONDS = 2
@@ -77,9 +79,21 @@ class BoundedSocket(WebSocketProtocol):
 
     allowance = float(MESSAGES_AT_ONCE)
     heard_at = 0.0
+    heard: Callable[[bytes], bool] | None = None
 
     def dataReceived(self, data: bytes) -> None:
+        if self.heard is not None and self.is_between_messages():
+            text = short_text(data)
+            if text is not None and self.heard(text):
+                self.last_ping = time.time()
+                self.count()
+                return
         self._dataReceived(data)  # without the coloured line that autobahn makes of each for a log that is not kept
+
+    def is_between_messages(self) -> bool:
+        """Whether what comes now begins a message."""
+        is_open: bool = self.state == self.STATE_OPEN
+        return is_open and not (self.data or self.inside_message or self.current_frame)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         if sync or chopsize or self.send_queue:
@@ -87,14 +101,24 @@ class BoundedSocket(WebSocketProtocol):
         else:
             self.transport.write(data)  # and no line for that log either
 
+    def send_text(self, text: str) -> None:
+        """Of the short way (`chat.turns.short`), as is `heard`."""
+        if self.state != self.STATE_OPEN:
+            raise Disconnected("the socket is closed")
+        self.sendData(text_frame(text))
+
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self.count()
+        super().onMessage(payload, isBinary)
+
+    def count(self) -> None:
+        """Hang up on whoever has said too much."""
         now = time.monotonic()
         refill = (now - self.heard_at) * MESSAGES_PER_SECOND
         self.allowance, self.heard_at = min(self.allowance + refill, MESSAGES_AT_ONCE) - 1, now
         if self.allowance < 0:
             self.muted = True
             self.transport.abortConnection()
-        super().onMessage(payload, isBinary)
 
 
 class Connection(tcp.Server):
@@ -134,6 +158,11 @@ class ChatServer(Server):
         self.on_ready = on_ready
         self.is_ending = False
         lifecycle.before_end.append(self.end_requests)
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if isinstance(protocol, BoundedSocket):
+            scope["extensions"] = {short.NAME: protocol}
+        return super().create_application(protocol, scope)
 
     def run(self) -> None:
         super().run()

@@ -15,7 +15,7 @@ from .errors import BadStream, TimedOut
 from .files import FileOperations
 from .requests import fit
 from .retry import MAX_RETRIES
-from .sender import Credential, Endpoint, EventStream, Order, Page, included, query_of, quoted
+from .sender import Credential, Endpoint, EventStream, Order, Pace, Page, included, query_of, quoted
 
 log = logging.getLogger("chat.responses")
 
@@ -59,20 +59,23 @@ class Client(FileOperations):
         return await self._json("POST", "responses", self._fitted(body, stream=False))
 
     @asynccontextmanager
-    async def stream(self, body: Mapping[str, Any]) -> AsyncIterator[EventStream]:
+    async def stream(self, body: Mapping[str, Any], *, pace: Pace = None) -> AsyncIterator[EventStream]:
         """The events of a new response. Leaving the context closes the connection, so that the provider stops.
 
         Raises Unsupported as `create` does. Where a dialect cannot stream a request, its events are one: the whole.
+        `pace` is asked while words come slowly: for how many seconds the next ones may wait, to be read together.
         """
-        async with self._stream("POST", "responses", self._fitted(body, stream=True)) as stream:
+        async with self._stream("POST", "responses", self._fitted(body, stream=True), pace=pace) as stream:
             yield stream
 
     @asynccontextmanager
-    async def resume(self, response_id: str, starting_after: int | None = None) -> AsyncIterator[EventStream]:
+    async def resume(
+        self, response_id: str, starting_after: int | None = None, *, pace: Pace = None
+    ) -> AsyncIterator[EventStream]:
         """The events after that sequence number, or all, of a background response that was created as a stream."""
         query = [("stream", "true"), *query_of(starting_after=starting_after)]
         path = f"responses/{quoted(response_id)}"
-        async with self._stream("GET", path, query=query, after=starting_after) as stream:
+        async with self._stream("GET", path, query=query, after=starting_after, pace=pace) as stream:
             yield stream
 
     async def retrieve(self, response_id: str, *, include: Sequence[str] = ()) -> dict[str, Any]:

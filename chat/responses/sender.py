@@ -48,6 +48,7 @@ MIN_SECRET = 8  # characters; what is shorter ("none", "ollama") is a word, and 
 SECRET_HEADERS = re.compile("key|token|auth|secret|cookie", re.I)
 
 Sleep = Callable[[float], Awaitable[None]]
+Pace = Callable[[], float] | None
 Query = Sequence[tuple[str, str]]
 Order = Literal["asc", "desc"]
 
@@ -157,11 +158,17 @@ class Sender:
 
     @asynccontextmanager
     async def _stream(
-        self, method: str, path: str, body: Body | None = None, query: Query = (), after: int | None = None
+        self,
+        method: str,
+        path: str,
+        body: Body | None = None,
+        query: Query = (),
+        after: int | None = None,
+        pace: Pace = None,
     ) -> AsyncIterator[EventStream]:
         async with (
             self._reply(method, path, body, query, "text/event-stream") as response,
-            aclosing(self._events(response, after)) as events,
+            aclosing(self._events(response, after, pace)) as events,
         ):
             try:
                 yield EventStream(events, response)
@@ -169,13 +176,13 @@ class Sender:
                 error.redact(self._without_secrets)  # it may quote what came
                 raise
 
-    def _events(self, response: httpx.Response, after: int | None) -> AsyncGenerator[Event, None]:
+    def _events(self, response: httpx.Response, after: int | None, pace: Pace) -> AsyncGenerator[Event, None]:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":  # a server that does not stream, or not this
             return self._whole(response)
         if kind == "text/html":
             raise BadStream("a page of HTML instead of a stream", request_id=request_id_of(response.headers))
-        return events_of(response, after)
+        return events_of(response, after, pace=pace)
 
     async def _whole(self, response: httpx.Response) -> AsyncGenerator[Event, None]:
         yield event_from_response(await self._object(response))

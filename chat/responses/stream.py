@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Any
 
@@ -25,6 +25,7 @@ ERROR_BODY_SECONDS = 10.0
 LINGER_SECONDS = 0.2
 # After an `error` event: how long `response.failed` may take to follow.
 AFTER_FAILURE_SECONDS = 5.0
+PACED_BYTES = 16 * 1024  # that came at once: whoever sends so much is not asked to wait
 LARGE = 256 * 1024  # characters of one event: a picture, whose parsing would hold up all other streams
 UNPACKED_BYTES = (
     64 * 1024
@@ -32,9 +33,15 @@ UNPACKED_BYTES = (
 
 
 async def events_of(
-    response: httpx.Response, after: int | None = None, limits: Limits = LIMITS
+    response: httpx.Response,
+    after: int | None = None,
+    limits: Limits = LIMITS,
+    pace: Callable[[], float] | None = None,
 ) -> AsyncGenerator[Event, None]:
-    """The events of a stream. With `after`, those that follow it: there are servers that begin anew."""
+    """The events of a stream. With `after`, those that follow it: there are servers that begin anew.
+
+    `pace` is asked after deltas that came slowly: for how many seconds the next ones may wait, to be read together.
+    """
     decoder = DeltaReader(limits)
     patience: float | None = None
     async with _reading(response) as body:
@@ -49,6 +56,8 @@ async def events_of(
                 if after is None or delta.sequence_number is None or delta.sequence_number > after:
                     yield delta
             if not rest and chunk:
+                if pace is not None and len(chunk) < PACED_BYTES:
+                    body.rest(pace())
                 chunk = await read() if patience is None else await _read_for(patience, body)
                 continue
             for frame in decoder.feed(rest) if chunk else decoder.flush():

@@ -32,6 +32,7 @@ class Direct(NamedTuple):
     read: Callable[[], Awaitable[bytes]]  # the next bytes, b"" at the end
     errors: tuple[type[Exception], ...]  # that it may raise
     translated: Callable[[Any], httpx.HTTPError]  # what they are in httpx's words
+    rest: Callable[[float], None] = lambda seconds: None  # for so long what comes may wait with the system
 
 
 def open_http(*, trust_env: bool = True) -> httpx.AsyncClient:
@@ -80,7 +81,7 @@ class StreamingTransport(httpx.AsyncBaseTransport):
             extensions={
                 "http_version": b"HTTP/1.1",
                 "reason_phrase": (reply.reason or "").encode("ascii", "replace"),
-                DIRECT: Direct(reply.content.readany, BODY_ERRORS, translated),
+                DIRECT: Direct(reply.content.readany, BODY_ERRORS, translated, body.rest),
             },
         )
 
@@ -118,11 +119,12 @@ class Body(httpx.AsyncByteStream):
         self._reply = reply
         self._content = reply.content
         self._clock: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
         connection = reply.connection
         if patience is not None and connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = None
             self._patience = patience
-            self._loop = asyncio.get_running_loop()
             self._received, self._received_at = self._content.total_bytes, self._loop.time()
             self._watch()
 
@@ -135,9 +137,29 @@ class Body(httpx.AsyncByteStream):
         """Give the connection back if the body was read to its end; else hang up, so that the server stops."""
         if self._clock is not None:
             self._clock.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._go_on()
         self._reply.release()
         with _errors_of_httpx():
             await self._reply.wait_for_close()
+
+    def rest(self, seconds: float) -> None:
+        """Leave to the system what comes within so many seconds: words that are shown together cost less read together."""
+        if self._alarm is None and (transport := self._transport) is not None:
+            transport.pause_reading()
+            self._alarm = self._loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._alarm = None
+        if (transport := self._transport) is not None:
+            transport.resume_reading()
+
+    @property
+    def _transport(self) -> asyncio.Transport | None:
+        """None when the body has come to its end: then the connection is somebody else's."""
+        connection = self._reply.connection
+        return None if connection is None else connection.transport
 
     def _watch(self) -> None:
         self._clock = self._loop.call_later(min(self._patience / LOOKS, LOOK_SECONDS), self._look)

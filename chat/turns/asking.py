@@ -149,7 +149,7 @@ async def _stream(job: Job, plan: history.Plan, held: ExitStack) -> None:
         await in_db(_note_request, job, plan)
     body = await _body(job, plan, held)
     job.live.sent.set()
-    async with job.client.stream(body) as events:
+    async with job.client.stream(body, pace=job.live.pace) as events:
         async for event in events:
             job.request_id = events.request_id or ""
             job.take(event)

@@ -1,8 +1,8 @@
 """The live state of the turns that run in this process, and the tabs that watch them.
 
 A tab is a position and at most one frame in flight: it gets what it lacks when it has acknowledged the
-last frame, and at most one frame each FRAME_SECONDS, or less often where many watch. A slow tab gets fewer,
-larger frames, and memory does not grow with its slowness. All of it lives on one event loop, without locks.
+last frame, and about one frame each FRAME_SECONDS, or less often where many watch. A slow tab gets fewer,
+larger frames, and memory does not grow with its slowness. The provider is read at the same pace (`LiveTurn.pace`). All of it lives on one event loop, without locks.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from chat.turns import line
 
 FRAME_SECONDS = 0.045
 HIDDEN_FRAME_SECONDS = 2.0  # for a page that is in the background
+UNSEEN_SECONDS = 0.15  # between two looks at what the provider has sent, where no page waits for it
 RUSH_FRAME_SECONDS = 0.11  # at least, while questions wait in line: what fewer frames save is theirs
 # That one process serves at that pace: where more watch at once, their frames come less often and bring more.
-TABS_AT_FULL_PACE = 90
+TABS_AT_FULL_PACE = 75
+# Of that time, what a frame may come early: words that have just been read are not to wait for the next one.
+EARLY = 0.2
 
 # What may wait for a tab that acknowledges nothing. A page asks for what it shows, once; this is far more.
 WAITING_CHARACTERS = 4_000_000
@@ -50,6 +53,15 @@ class LiveTurn:
     def changed(self) -> None:
         for tab in self.tabs:
             tab.wake()
+
+    def pace(self) -> float:
+        """Seconds until the next frame of any page: what the provider sends until then is shown, and may be read, together.
+
+        Little enough that of a process that is killed no more than a second of text is lost.
+        """
+        if self.listener is not None:
+            return FRAME_SECONDS
+        return min([tab.pace() for tab in self.tabs if not tab.is_hidden], default=UNSEEN_SECONDS)
 
     def html(self) -> str:
         return "".join(response.html() for response in self.responses)
@@ -95,13 +107,13 @@ class Behind(Exception):
 class Tab:
     """One open page. `send` puts a frame on its socket and returns at once, or raises Gone."""
 
-    def __init__(self, send: Callable[[str], Awaitable[None]], frame_seconds: float = FRAME_SECONDS) -> None:
+    def __init__(self, send: Callable[[str], Awaitable[None] | None], frame_seconds: float = FRAME_SECONDS) -> None:
         self._send = send
         self._frame_seconds = frame_seconds
         self._positions: dict[int, Position] = {}
         self._once: list[str] = []
         self._waiting = 0
-        self._is_hidden = False
+        self.is_hidden = False
         self._is_woken = False
         self._sent = 0
         self._acked = 0
@@ -129,7 +141,7 @@ class Tab:
 
     def hide(self, is_hidden: bool) -> None:
         """The page is in the background: nobody sees each word there. When it is back, it gets all at once."""
-        self._is_hidden = is_hidden
+        self.is_hidden = is_hidden
         self._count()
         self._go_on()
 
@@ -180,7 +192,8 @@ class Tab:
                     continue
                 self._sent += 1
                 self._sent_at = time.monotonic()
-                await self._send(frame)
+                if (sending := self._send(frame)) is not None:
+                    await sending
         except Gone:
             self.leave()
         finally:
@@ -208,18 +221,31 @@ class Tab:
             return True
         if not self._is_woken or self._acked < self._sent:
             return False
-        left = self._sent_at + self._spacing() - time.monotonic()
+        spacing = self._spacing()
+        left = self._left(spacing)
         if left <= 0:
             return True
-        self._look_again_in(left)
+        self._look_again_in(left + spacing * EARLY)
         return False
+
+    def _left(self, spacing: float) -> float:
+        """Seconds until the next frame may go."""
+        return self._sent_at + spacing * (1 - EARLY) - time.monotonic()
 
     def _spacing(self) -> float:
         """Seconds between two frames."""
-        if self._is_hidden:
+        if self.is_hidden:
             return HIDDEN_FRAME_SECONDS
         paced = self._frame_seconds * max(1.0, len(_watching) / TABS_AT_FULL_PACE)
         return max(paced, RUSH_FRAME_SECONDS) if line.questions.waiting else paced
+
+    def pace(self) -> float:
+        """Seconds until there is a use for more words: those that are here now go at once, or wait for a frame that may
+        still bring more.
+        """
+        spacing = self._spacing()
+        left = self._left(spacing)
+        return spacing if left <= 0 else left + spacing * EARLY / 2
 
     def _look_again_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -242,7 +268,7 @@ class Tab:
         self._count()
 
     def _count(self) -> None:
-        if self._positions and not self._is_hidden:
+        if self._positions and not self.is_hidden:
             _watching.add(self)
         else:
             _watching.discard(self)

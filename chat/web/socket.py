@@ -13,6 +13,7 @@ import asyncio
 import contextvars
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import Sequence
@@ -30,10 +31,11 @@ from django.template.loader import render_to_string
 
 from chat.models import Conversation, Turn, User
 from chat.rendering.views import render_turn, turn_view
-from chat.turns import notices
+from chat.turns import notices, short
 from chat.turns.db import in_db
 from chat.turns.hub import Gone, Tab, hub
 from chat.turns.mirror import gone_toast, mirrors
+from chat.turns.short import ShortWay
 from chat.web.access import conversation_for, is_live_for, turn_for
 from chat.web.actions import title_swap
 
@@ -45,6 +47,8 @@ SIGN_OF_LIFE = '<div id="nowhere" hx-swap-oob="innerHTML"></div>'
 BROKEN = 4500  # daphne raises on 1011, which would say it, and the tab would stand still
 SESSION_CHECK_SECONDS = 60.0
 MIRRORED_AT_MOST = 50  # for one tab
+
+_ACKNOWLEDGEMENT = re.compile(rb'\{"type":"ack","n":([0-9]{1,15})\}')
 
 
 class TabSocket(AsyncWebsocketConsumer):
@@ -58,17 +62,21 @@ class TabSocket(AsyncWebsocketConsumer):
             return
         self.looking = ""
         self.name = self._tab_name()
-        self.tab = Tab(self._send_frame)
+        self.short: ShortWay | None = self.scope.get("extensions", {}).get(short.NAME)
+        self.tab = Tab(self._send_directly if self.short else self._send_frame)
         self.checked_at = time.monotonic()
         await self.channel_layer.group_add(notices.person_group(self.user.pk), self.channel_name)
         await self.accept()
+        if self.short is not None:
+            self.short.heard = self._heard
         self.sender = asyncio.get_running_loop().create_task(self.tab.run(), context=contextvars.Context())
         self.sender.add_done_callback(self._sender_ended)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def heard() -> Any:
             # Twenty times a second a page acknowledges a frame. What has to be awaited for a message costs
-            # Channels two tasks and a hop through its one database thread; this costs neither.
+            # Channels two tasks and a hop through its one database thread; this costs neither. From a server of ours
+            # they do not come this way at all.
             while self._is_acknowledgement(message := await receive()):
                 pass
             return message
@@ -83,6 +91,8 @@ class TabSocket(AsyncWebsocketConsumer):
         if not hasattr(self, "tab"):
             return
         self.tab.leave()
+        if self.short is not None:
+            self.short.heard = None
         if hasattr(self, "sender"):
             self.sender.cancel()
 
@@ -105,6 +115,19 @@ class TabSocket(AsyncWebsocketConsumer):
         except (RuntimeError, OSError) as closed:
             # What daphne and uvicorn raise between the browser's leaving and `disconnect`.
             raise Gone from closed
+
+    def _send_directly(self, html: str) -> None:
+        assert self.short is not None
+        try:
+            self.short.send_text(html)
+        except RuntimeError as closed:
+            raise Gone from closed
+
+    def _heard(self, text: bytes) -> bool:
+        if (found := _ACKNOWLEDGEMENT.fullmatch(text)) is None:
+            return False
+        self.tab.acknowledge(int(found[1]))
+        return True
 
     def _sender_ended(self, sender: asyncio.Task[None]) -> None:
         """A tab without a sender would stand still: close, so that the page connects again and catches up."""

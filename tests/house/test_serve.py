@@ -182,11 +182,12 @@ def test_a_body_without_end_is_refused_before_it_has_arrived(server: Server, len
     assert httpx.get(f"{server.url}/healthz").text == "ok"
 
 
-def test_a_socket_that_floods_is_cut_off(server: Server) -> None:
+@pytest.mark.parametrize("message", ['{"type": "ack", "n": 0}', '{"type":"ack","n":0}'], ids=["in full", "short"])
+def test_a_socket_that_floods_is_cut_off(server: Server, message: str) -> None:
     def talk(messages: int) -> int:
         with connect(f"ws{server.url.removeprefix('http')}/ws/", additional_headers=cookies, origin=server.url) as wire:
             for _ in range(messages):
-                wire.send('{"type": "ack", "n": 0}')
+                wire.send(message)
             wire.send('{"type": "watch", "turn": 999999}')
             return len(wire.recv(10))
 

@@ -70,6 +70,77 @@ async def test_both_ways_to_a_body_bring_the_same(http: httpx.AsyncClient) -> No
     assert server.connections == 1
 
 
+async def test_what_comes_while_a_body_rests_is_read_together(http: httpx.AsyncClient) -> None:
+    rests, sent = asyncio.Event(), asyncio.Event()
+
+    async def play(connection: Connection) -> None:
+        await connection.begin_stream()
+        await connection.send_chunk(b"first ")
+        await rests.wait()
+        for piece in (b"and ", b"all ", b"others"):
+            await connection.send_chunk(piece)
+        sent.set()
+        await connection.reader.read()
+
+    async with serving(play) as server, http.stream("GET", server.url) as response:
+        body: Direct = response.extensions[DIRECT]
+        assert await body.read() == b"first "
+        body.rest(0.5)
+        body.rest(60)  # it rests already
+        rests.set()
+        reading = asyncio.ensure_future(body.read())
+        await sent.wait()
+        assert not reading.done()
+        async with asyncio.timeout(10):
+            assert await reading == b"and all others"
+
+
+async def test_a_body_that_rests_can_be_left(http: httpx.AsyncClient) -> None:
+    left = asyncio.Event()
+
+    async def play(connection: Connection) -> None:
+        await connection.begin_stream()
+        await connection.send_chunk(b"first")
+        await connection.reader.read()
+        left.set()
+
+    async with serving(play) as server, asyncio.timeout(10):
+        async with http.stream("GET", server.url) as response:
+            body: Direct = response.extensions[DIRECT]
+            assert await body.read() == b"first"
+            body.rest(60)
+        await left.wait()
+
+
+async def test_a_body_that_has_ended_has_nothing_to_rest(http: httpx.AsyncClient) -> None:
+    """Its connection may be another one's by then."""
+    async with serving(stream(b"all"), stream(b"all")) as server, asyncio.timeout(10):
+        async with http.stream("GET", server.url) as response:
+            body: Direct = response.extensions[DIRECT]
+            while await body.read():
+                pass
+            body.rest(60)
+        async with http.stream("GET", server.url) as response:
+            assert await response.aread() == b"all"
+    assert server.connections == 1
+
+
+async def test_a_server_is_silent_for_as_long_however_often_its_reader_rests(http: httpx.AsyncClient) -> None:
+    http.timeout = httpx.Timeout(5, read=0.4)
+
+    async def play(connection: Connection) -> None:
+        await connection.begin_stream()
+        await connection.send_chunk(b"last")
+        await connection.reader.read()
+
+    async with serving(play) as server, http.stream("GET", server.url) as response:
+        body: Direct = response.extensions[DIRECT]
+        assert await body.read() == b"last"
+        body.rest(0.1)
+        with pytest.raises(TimeoutError):
+            await body.read()
+
+
 async def test_a_slow_server_is_not_a_silent_one(http: httpx.AsyncClient) -> None:
     http.timeout = httpx.Timeout(5, read=0.4)
 

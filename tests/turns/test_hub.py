@@ -249,3 +249,76 @@ async def test_while_questions_wait_in_line_frames_come_less_often(
     monkeypatch.setattr(line.questions, "waiting", 0)
     feed(live, 12, 14)
     await watcher.next()
+
+
+class Clock:
+    """Stands still unless it is told to go on."""
+
+    now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(hub, "time", clock)
+    return clock
+
+
+async def paced(live: LiveTurn) -> Watcher:
+    """A tab that has just got a frame, and has acknowledged it."""
+    watcher = Watcher()
+    watcher.tab._frame_seconds = 10.0
+    watcher.tab.watch(live)
+    feed(live, 0, 10)
+    await watcher.next()
+    watcher.acknowledge()
+    return watcher
+
+
+async def test_a_provider_is_read_when_the_next_frame_can_go(live: LiveTurn, clock: Clock) -> None:
+    watcher = await paced(live)
+    clock.now += 4.0
+    feed(live, 10, 12)  # they wait for a frame, and what is read just before it goes with them
+    assert live.pace() == pytest.approx(10 - 4 - 1)
+    clock.now += live.pace()
+    feed(live, 12, 14)
+    assert live.pace() == 10.0
+    assert "word10" in await watcher.next()
+    assert "word10" in watcher.page.part("t1-answer")
+    watcher.task.cancel()
+
+
+async def test_a_frame_may_go_a_little_early_with_what_has_just_been_read(live: LiveTurn, clock: Clock) -> None:
+    watcher = await paced(live)
+    clock.now += 7.9
+    feed(live, 10, 12)
+    await asyncio.sleep(0)
+    assert watcher.frames.empty()
+    clock.now += 0.2
+    feed(live, 12, 14)
+    await watcher.next()
+    watcher.task.cancel()
+
+
+async def test_the_page_that_can_be_shown_more_first_sets_the_pace(live: LiveTurn, clock: Clock) -> None:
+    first = await paced(live)
+    clock.now += 5.0
+    second = await paced(live)
+    assert live.pace() == pytest.approx(10 - 5 - 1)
+    for watcher in (first, second):
+        watcher.task.cancel()
+
+
+async def test_where_no_page_waits_the_provider_is_read_often_enough_to_lose_little(
+    live: LiveTurn, clock: Clock
+) -> None:
+    assert live.pace() == hub.UNSEEN_SECONDS
+    watcher = await paced(live)
+    watcher.tab.hide(True)
+    assert live.pace() == hub.UNSEEN_SECONDS
+    live.listener = lambda response, event: None  # a page at another process
+    assert live.pace() == hub.FRAME_SECONDS
+    watcher.task.cancel()
