@@ -14,8 +14,8 @@ from chat.turns import garbage, lifecycle
 from chat.web.origin import OwnPagesOnly
 from chat.web.routing import websocket_urlpatterns
 from chat.web.signed_in import SignedIn
+from chatsite.door import admitted
 from chatsite.pages import Pages
-from chatsite.thread import a_thread
 
 
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:
@@ -51,5 +51,5 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         await routes(scope, receive, send)
         return
-    async with a_thread():
-        await routes(scope, receive, send)
+    async with admitted(scope, receive) as read:
+        await routes(scope, read, send)

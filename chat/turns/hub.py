@@ -19,9 +19,10 @@ from chat.turns import line
 FRAME_SECONDS = 0.045
 HIDDEN_FRAME_SECONDS = 2.0  # for a page that is in the background
 UNSEEN_SECONDS = 0.15  # between two looks at what the provider has sent, where no page waits for it
-RUSH_FRAME_SECONDS = 0.11  # at least, while questions wait in line: what fewer frames save is theirs
+RUSH_FRAME_SECONDS = 0.15  # at least, while questions wait in line: what fewer frames save is theirs
 # That one process serves at that pace: where more watch at once, their frames come less often and bring more.
 TABS_AT_FULL_PACE = 75
+SLOWEST = 4.5  # times as long, however many they are: more would be seen as a stutter
 # Of that time, what a frame may come early: words that have just been read are not to wait for the next one.
 EARLY = 0.2
 
@@ -236,7 +237,7 @@ class Tab:
         """Seconds between two frames."""
         if self.is_hidden:
             return HIDDEN_FRAME_SECONDS
-        paced = self._frame_seconds * max(1.0, len(_watching) / TABS_AT_FULL_PACE)
+        paced = self._frame_seconds * min(max(1.0, len(_watching) / TABS_AT_FULL_PACE), SLOWEST)
         return max(paced, RUSH_FRAME_SECONDS) if line.questions.waiting else paced
 
     def pace(self) -> float:
@@ -289,10 +290,11 @@ class Hub:
 
     def __init__(self) -> None:
         self.turns: dict[int, LiveTurn] = {}
+        self._latest: dict[str, LiveTurn] = {}  # by conversation
 
     def open(self, pk: int, conversation_id: str, owner_id: int | None = None) -> LiveTurn:
         live = LiveTurn(pk, conversation_id, owner_id=owner_id)
-        self.turns[pk] = live
+        self.turns[pk] = self._latest[conversation_id] = live
         return live
 
     def over(self, live: LiveTurn, foot: str) -> None:
@@ -300,13 +302,14 @@ class Hub:
         live.foot = foot
         live.sent.set()
         self.turns.pop(live.pk, None)
+        if self._latest.get(live.conversation_id) is live:
+            del self._latest[live.conversation_id]
         live.changed()
 
     def is_of(self, owner_id: int, conversation_id: str) -> bool:
         """Whether this person is being answered here, in this conversation of theirs."""
-        return any(
-            live.conversation_id == conversation_id and live.owner_id == owner_id for live in self.turns.values()
-        )
+        live = self._latest.get(conversation_id)
+        return live is not None and live.owner_id == owner_id
 
 
 hub = Hub()

@@ -31,7 +31,7 @@ from chat.conversations.ask import Asked, Question, Refused
 from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
 from chat.rendering.views import ToastView, TurnView, new_turn_view, render_turn, turn_view
-from chat.turns import line, notices, resuming, run, sweep
+from chat.turns import notices, resuming, run, sweep
 from chat.turns.writer import PROCESS
 from chat.web.access import (
     PersonRequest,
@@ -55,13 +55,12 @@ async def ask(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpRespon
 
 async def take_question(request: PersonRequest, pk: uuid.UUID | None) -> HttpResponseBase:
     """`ask`, for whoever knows already that a person asks."""
-    async with line.questions():
-        try:
-            asked, stays = await asyncio.shield(_store_and_start(_ask, request, pk))
-        except Refused as refused:
-            return refusal(request, refused.sentence)
-        await _tell_other_tabs(request, asked, stays=stays)
-        return await sync_to_async(_asked_response)(request, asked, pk is None, stays)
+    try:
+        asked, stays = await asyncio.shield(_store_and_start(_ask, request, pk))
+    except Refused as refused:
+        return refusal(request, refused.sentence)
+    await _tell_other_tabs(request, asked, stays=stays)
+    return await sync_to_async(_asked_response)(request, asked, pk is None, stays)
 
 
 async def _store_and_start(

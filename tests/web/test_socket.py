@@ -114,11 +114,11 @@ class TestRunningHere:
     @pytest.fixture
     def live(self, running: Turn) -> Any:
         response = running.responses.get()
-        live = LiveTurn(running.pk, str(running.conversation_id))
+        live = hub.open(running.pk, str(running.conversation_id))
         live.responses.append(LiveResponse(response.pk))
-        hub.turns[running.pk] = live
         yield live
-        hub.turns.pop(running.pk, None)
+        live.tabs.clear()
+        hub.over(live, "")
 
     def tell(self, live: LiveTurn, events: list[dict[str, Any]]) -> None:
         for event in events:
