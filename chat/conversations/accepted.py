@@ -8,10 +8,11 @@ from chat.conversations.parameters import runs_code
 from chat.engines import dialect_of
 from chat.files.kinds import GIF, Accepted
 from chat.models import Deployment, User
+from chat.models.providers import offers_to
 
 
 def accepted_from(user: User) -> Accepted:
-    return accepted_by(Deployment.objects.offered_to(user))
+    return accepted_by(offers_to(user))
 
 
 def accepted_by(deployments: Iterable[Deployment]) -> Accepted:

@@ -19,12 +19,30 @@ from chat.conversations.summary import Summary
 from chat.files import estimate
 from chat.models import Attachment, Conversation, Deployment, Response, Status, Turn, User
 from chat.models.conversations import LIVE, TurnAttachment
+from chat.models.prepared import Prepared, field
+from chat.models.providers import offers_to
 from chat.models.writing import update_rows, writing
 from chat.rendering.escape import tidy
 from chat.rendering.live import StoredResponse
 
 PROVISIONAL_TITLE_CHARACTERS = 60
 INSTRUCTIONS_MAX_CHARACTERS = 20_000
+
+_stored = Prepared(
+    lambda key: Turn.objects.filter(idempotency_key=key).values_list("pk", flat=True), field(Turn, "idempotency_key")
+)
+# FOR NO KEY UPDATE: rows that refer to the person can still be added.
+_lock_person = Prepared(
+    lambda pk: User.objects.select_for_update(no_key=True).filter(pk=pk).values_list("pk"), field(User, "id")
+)
+# Without select_related: PostgreSQL cannot lock the nullable side of a join.
+_locked = Prepared(lambda pk: Conversation.objects.select_for_update().filter(pk=pk), field(Conversation, "id"))
+_answering = Prepared(
+    lambda owner: Turn.objects.filter(conversation__owner=owner, status__in=LIVE).values_list(
+        "conversation_id", flat=True
+    ),
+    field(User, "id"),
+)
 
 
 class Refused(Exception):
@@ -89,7 +107,7 @@ def ask(
             if repeat is not None:
                 return repeat
             refuse_while_busy(owner, conversation, is_full=is_full)
-            offered = list(Deployment.objects.offered_to(owner))
+            offered = offers_to(owner)
             deployment = _deployment(offered, conversation, question)
             if question.deployment_id is not None:
                 conversation.deployment = deployment
@@ -111,7 +129,7 @@ def ask_again(turn: Turn, key: uuid.UUID, *, is_full: bool = False, process: uui
         lock_person(turn.conversation.owner)
         conversation = locked(turn.conversation)
         refuse_while_busy(conversation.owner, conversation, is_full=is_full)
-        deployment = _deployment(list(Deployment.objects.offered_to(conversation.owner)), conversation, None)
+        deployment = _deployment(offers_to(conversation.owner), conversation, None)
         question = Question(turn.question, key, summary=summaries.of_turn(turn))
         attachments = list(turn.attachments.order_by("turnattachment__pk"))
         _refuse_what_does_not_fit(attachments, deployment, question.summary)
@@ -142,10 +160,9 @@ def checked_instructions(text: str) -> str:
 
 
 def _earlier(owner: User, question: Question) -> Asked | None:
-    found = Turn.objects.filter(idempotency_key=question.key)
-    if not found.exists():  # nearly always, and for less
+    if not _stored(question.key):  # nearly always, and for less
         return None
-    turn = found.select_related("conversation").get()
+    turn = Turn.objects.select_related("conversation").get(idempotency_key=question.key)
     # Other words under the same key are no repeat: a page that was brought back asks something new.
     if turn.conversation.owner_id != owner.pk or turn.question != question.text:
         raise Refused("This form was used before. Reload the page and send your message again.")
@@ -208,20 +225,20 @@ def lock_person(owner: User) -> None:
     """Hold up what the person asks elsewhere at this moment, so that limits count. Before any other lock."""
     if not connection.features.has_select_for_update:
         return  # SQLite: the transaction itself has locked all
-    # FOR NO KEY UPDATE: rows that refer to the person can still be added.
-    list(User.objects.select_for_update(no_key=True).filter(pk=owner.pk).values_list("pk"))
+    _lock_person(owner.pk)
 
 
 def locked(conversation: Conversation) -> Conversation:
     """The row, locked against a second question from another tab."""
-    # Without select_related: PostgreSQL cannot lock the nullable side of a join.
-    return Conversation.objects.select_for_update().get(pk=conversation.pk)
+    found = _locked.first(conversation.pk)
+    if found is None:
+        raise Conversation.DoesNotExist
+    return found
 
 
 def refuse_while_busy(owner: User, conversation: Conversation, *, is_full: bool) -> None:
     """To be called with the person's lock, before anything is stored. One query, for it is on the way of each question."""
-    live = Turn.objects.filter(conversation__owner=owner, status__in=LIVE)
-    answering = list(live.values_list("conversation_id", flat=True))
+    answering = _answering(owner.pk)
     if conversation.pk in answering:
         raise Refused("An answer is still being written here. Wait for it, or stop it first.")
     if len(answering) >= settings.RUNNING_PER_PERSON:

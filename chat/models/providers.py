@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 
+from chat.models.people import User
+from chat.models.prepared import Prepared, field
 from chat.models.prices import Prices
 from chat.responses.dialects import DIALECTS
-
-if TYPE_CHECKING:
-    from chat.models.people import User
 
 # Of ids at a provider. OpenAI's have 60 characters; LiteLLM packs a route into its own, which had 445.
 ID_LENGTH = 1024
@@ -209,3 +208,11 @@ class Deployment(models.Model):
     def as_parameters(self) -> dict[str, Any]:
         """The operator's extra request parameters, a copy."""
         return dict(self.parameters or {})
+
+
+_offers = Prepared(lambda person: Deployment.objects.offered_to(User(pk=person)), field(User, "id"))
+
+
+def offers_to(user: User) -> list[Deployment]:
+    """All of `offered_to`, for less than a tenth of what it costs: each question and each page asks for them."""
+    return _offers(user.pk)

@@ -16,6 +16,7 @@ from django.shortcuts import resolve_url
 
 from chat.models import Attachment, Conversation, Deployment, Turn, User
 from chat.models.conversations import LIVE
+from chat.models.prepared import Prepared, field
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -27,8 +28,24 @@ class PersonRequest(HttpRequest):
     htmx: Any
 
 
+_conversation = Prepared(
+    lambda owner, pk: (
+        Conversation.objects.visible_to(User(pk=owner)).select_related("deployment", "head").filter(pk=pk)
+    ),
+    field(User, "id"),
+    field(Conversation, "id"),
+)
+_status = Prepared(
+    lambda owner, pk: Turn.objects.filter(conversation__owner=owner, conversation__deleted_at=None, pk=pk).values_list(
+        "status", flat=True
+    ),
+    field(User, "id"),
+    field(Turn, "id"),
+)
+
+
 def conversation_for(user: User, pk: uuid.UUID) -> Conversation:
-    conversation = Conversation.objects.visible_to(user).select_related("deployment", "head").filter(pk=pk).first()
+    conversation = _conversation.first(user.pk, pk)
     if conversation is None:
         raise Http404
     return conversation
@@ -51,10 +68,7 @@ def turn_for(user: User, pk: int) -> Turn:
 
 def is_live_for(user: User, pk: int) -> bool:
     """Whether the turn is being answered. As cheap as it can be: each page asks for each answer that it watches."""
-    status = Turn.objects.filter(conversation__owner=user, conversation__deleted_at=None, pk=pk).values_list(
-        "status", flat=True
-    )
-    found = status.first()
+    found = _status.first(user.pk, pk)
     if found is None:
         raise Http404
     return found in LIVE

@@ -41,7 +41,7 @@ from chat.web.access import (
     turn_for,
 )
 from chat.web.pages import TurnsView, item_html, new_item_swap, page_view, sidebar_swap, tab_of
-from chat.web.sidebar import conversation_item, is_of_today, person_timezone
+from chat.web.sidebar import conversation_item, is_of_today, newest, person_timezone
 
 K = TypeVar("K")
 
@@ -87,16 +87,16 @@ def _is_full() -> bool:
 
 def _asked_in(request: PersonRequest, pk: uuid.UUID) -> tuple[Conversation, bool]:
     """The conversation, which nearly always is the newest, and whether the list of them stays as it is."""
-    newest = Conversation.objects.visible_to(request.user).newest_first().first()
-    if newest is None or newest.pk != pk:
+    first = newest(1).first(request.user.pk)
+    if first is None or first.pk != pk:
         return conversation_for(request.user, pk), False
-    return newest, is_of_today(newest, person_timezone(request))
+    return first, is_of_today(first, person_timezone(request))
 
 
 def _is_first_of_today(request: PersonRequest, conversation: Conversation) -> bool:
     """To be looked at before something is asked, which makes it so: whether the list stays as it is."""
-    newest = Conversation.objects.visible_to(request.user).newest_first().first()
-    return newest == conversation and is_of_today(conversation, person_timezone(request))
+    first = newest(1).first(request.user.pk)
+    return first == conversation and is_of_today(conversation, person_timezone(request))
 
 
 def _question(request: PersonRequest) -> Question:

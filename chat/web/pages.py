@@ -22,6 +22,7 @@ from chat.conversations.parameters import can_work_in_background
 from chat.engines import dialect_of
 from chat.files import limits
 from chat.models import Conversation, Deployment, Provider, Turn, User
+from chat.models.providers import offers_to
 from chat.rendering.views import ConversationList, TurnView, turn_view
 from chat.web.access import PersonRequest, conversation_for, person_only
 from chat.web.sidebar import conversation_item, conversation_list, listed_in, lists_today, person_timezone
@@ -164,7 +165,7 @@ def page_view(
     """What a page shows. What of it is not given is read."""
     user = request.user
     if deployments is None:
-        deployments = list(Deployment.objects.offered_to(user))
+        deployments = offers_to(user)
     offered = {deployment.pk for deployment in deployments}
     chosen = found.deployment_id if found and found.deployment_id in offered else None
     if chosen is None and deployments:

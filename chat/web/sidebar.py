@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from chat.models import Conversation, User
+from chat.models.prepared import Prepared, field
 from chat.rendering.views import ConversationGroup, ConversationItem, ConversationList
 from chat.web.access import PersonRequest
 
@@ -62,6 +63,14 @@ def is_of_today(conversation: Conversation, zone: datetime.tzinfo) -> bool:
     return conversation.last_activity_at.astimezone(zone).date() >= timezone.now().astimezone(zone).date()
 
 
+@functools.lru_cache(maxsize=16)
+def newest(count: int) -> Prepared[Conversation]:
+    """So many of the conversations of the person whose key it is called with."""
+    return Prepared(
+        lambda owner: Conversation.objects.visible_to(User(pk=owner)).newest_first()[:count], field(User, "id")
+    )
+
+
 def conversation_list(
     user: User,
     zone: datetime.tzinfo,
@@ -72,11 +81,11 @@ def conversation_list(
     size: int | None = None,
 ) -> ConversationList:
     """One page of the sidebar. `after` is the cursor of the page before, `day` the heading that it ended with."""
-    rows = Conversation.objects.visible_to(user).newest_first()
-    if after:
-        rows = rows.filter(older_than(after))
     size = size or settings.CONVERSATIONS_PER_PAGE
-    page = list(rows[: size + 1])
+    if after:
+        page = list(Conversation.objects.visible_to(user).newest_first().filter(older_than(after))[: size + 1])
+    else:
+        page = newest(size + 1)(user.pk)
     today = timezone.now().astimezone(zone).date()
     groups: list[ConversationGroup] = []
     for conversation in page[:size]:
