@@ -21,7 +21,7 @@ from chat.models import Attachment, Conversation, Deployment, Response, Status, 
 from chat.models.conversations import LIVE, TurnAttachment
 from chat.models.prepared import Prepared, field
 from chat.models.providers import offers_to
-from chat.models.writing import update_rows, writing
+from chat.models.writing import insert_row, update_rows, writing
 from chat.rendering.escape import tidy
 from chat.rendering.live import StoredResponse
 
@@ -279,9 +279,7 @@ def _store(
     if conversation.deployment_id is None:
         conversation.deployment = deployment
     conversation.last_activity_at = now
-    if conversation._state.adding:
-        conversation.save()
-    turn = Turn.objects.create(
+    turn = Turn(
         conversation=conversation,
         parent_id=parent_id,
         question=question.text,
@@ -291,9 +289,14 @@ def _store(
         status=Status.IN_PROGRESS if process else Status.QUEUED,
         created_at=now,
     )
+    insert_row(turn)
     if attachments:
         TurnAttachment.objects.bulk_create([TurnAttachment(turn=turn, attachment=a) for a in attachments])
     conversation.head = turn
+    if conversation._state.adding:
+        # After the turn, which it names as the turn names it: references are checked when the transaction ends.
+        insert_row(conversation)
+        return turn
     changed = {
         "head": turn.pk,
         "title": conversation.title,
@@ -306,7 +309,7 @@ def _store(
 
 def _first_response(turn: Turn, attachments: Sequence[Attachment], process: uuid.UUID | None) -> Response:
     provider = turn.deployment.provider.name if turn.deployment else ""
-    response = Response.objects.create(
+    response = Response(
         turn=turn,
         status=turn.status,
         provider_name=provider,
@@ -314,6 +317,7 @@ def _first_response(turn: Turn, attachments: Sequence[Attachment], process: uuid
         heartbeat_at=turn.created_at if process else None,
         created_at=turn.created_at,
     )
+    insert_row(response)
     response.know(made=[])
     turn.know([response], attachments)
     return response

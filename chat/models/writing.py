@@ -64,19 +64,23 @@ def update_rows(
     key = model._meta.pk
     assert key is not None
     conditions = ((key.name, 1), *((name, len(allowed)) for name, allowed in where.items()))
-    sql = _update_sql(connection.vendor, model, names, conditions)
-    held = [_prepared(model, name, value) for name, allowed in where.items() for value in allowed]
+    database = connections[DEFAULT_DB_ALIAS]
+    statement = _update_sql(database.vendor, model, names, conditions)
+    held = [
+        _field(model, name).get_db_prep_save(value, database) for name, allowed in where.items() for value in allowed
+    ]
+    fields = [_field(model, name) for name in names]
     parameters = [
-        (*(_prepared(model, name, row[name]) for name in names), _prepared(model, key.name, pk), *held)
+        (
+            *(field.get_db_prep_save(row[name], database) for field, name in zip(fields, names, strict=True)),
+            key.get_db_prep_save(pk, database),
+            *held,
+        )
         for pk, row in zip(pks, values, strict=True)
     ]
-    with connection.cursor() as cursor:
-        cursor.executemany(sql, parameters)
+    with database.cursor() as cursor:
+        cursor.executemany(statement, parameters)
         return int(cursor.rowcount)
-
-
-def _prepared(model: type[models.Model], name: str, value: Any) -> Any:
-    return _field(model, name).get_db_prep_save(value, connection)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def _insert(vendor: str, model: type[models.Model], has_key: bool) -> _Insert:
 
 
 def insert_row(row: models.Model) -> None:
-    """Store a new row, as `row.save(force_insert=True)` does, signals included, for a third of what that costs."""
+    """Store a new row, as `row.save(force_insert=True)` does, signals included, for little more than half of what that costs."""
     model, database = type(row), connections[DEFAULT_DB_ALIAS]
     row._prepare_related_fields_for_save(operation_name="save")  # type: ignore[attr-defined]
     signals.pre_save.send(model, instance=row, raw=False, using=DEFAULT_DB_ALIAS, update_fields=None)
