@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
 
+from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.query import (
@@ -59,8 +60,8 @@ class _Statement:
 class Prepared(Generic[Row]):
     """The rows of `make(*values)`, as a list, on the default database.
 
-    `make` gives a query set of instances (`select_related` included) or of `values_list`. It is called once, with
-    values of the right types that belong to no row: it must neither look at them nor at what changes, as the time or a
+    `make` gives a query set of instances (`select_related` included) or of `values_list`. The first call gives it values
+    of the right types that belong to no row: it must neither look at them nor at what changes, as the time or a
     setting. `fields` are what the values are compared with, in their order; a foreign key by the key that it holds.
 
     None is refused: with it, Django words a comparison otherwise. Raises CannotPrepare at the first call where the
@@ -111,8 +112,11 @@ class Prepared(Generic[Row]):
         queryset = self.make(*these)
         _refuse_what_needs_more(queryset)
         compiler = queryset.query.get_compiler(connection=connection)
-        sql, constants = compiler.as_sql()
-        other_sql, others = self.make(*those).query.get_compiler(connection=connection).as_sql()
+        try:
+            sql, constants = compiler.as_sql()
+            other_sql, others = self.make(*those).query.get_compiler(connection=connection).as_sql()
+        except EmptyResultSet as empty:
+            raise CannotPrepare("Nothing can be found, and Django would not ask.") from empty
         if sql != other_sql or len(constants) != len(others):
             raise CannotPrepare(f"The statement depends on the values: {sql}")
         slots = list(zip(self._given(these, connection), self._given(those, connection), strict=True))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group
 from django.db import connection, connections
+from django.db.models.sql.compiler import SQLCompiler, SQLInsertCompiler, SQLUpdateCompiler
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -117,6 +118,23 @@ class TestStored:
         for conversation in (short, long):
             with django_assert_num_queries(9 + locks):
                 ask(alice, conversation, question())
+
+    def test_no_statement_of_it_is_compiled_a_second_time(
+        self, alice: User, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        earlier = [make_conversation(alice, deployment, turns=2) for _ in range(2)]
+        for conversation in (None, earlier[0]):
+            ask(alice, conversation, question())
+
+        def refused(*args: Any, **kwargs: Any) -> None:
+            raise AssertionError("compiled")
+
+        for kind in (SQLCompiler, SQLInsertCompiler, SQLUpdateCompiler):
+            monkeypatch.setattr(kind, "as_sql", refused)
+        for conversation in (None, earlier[1]):
+            ask(alice, conversation, question())
+        monkeypatch.undo()
+        assert kept() == (4, 8, 8)
 
 
 class TestDoubleSubmit:

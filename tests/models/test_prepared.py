@@ -217,6 +217,7 @@ def test_wrong_values_are_refused_as_the_query_set_refuses_them() -> None:
         lambda pk: Turn.objects.all(),
         lambda pk: Turn.objects.filter(pk=pk + 1),
         lambda pk: Turn.objects.filter(pk__in=range(pk % 20_000)),
+        lambda pk: Turn.objects.filter(pk=pk, status__in=[]),
         lambda pk: Turn.objects.filter(question__contains=pk),
         lambda pk: Turn.objects.filter(pk__gt=F("pk") + pk)[: pk - 20_000],
     ],
