@@ -56,8 +56,8 @@ async def events_of(
                 if after is None or delta.sequence_number is None or delta.sequence_number > after:
                     yield delta
             if not rest and chunk:
-                if pace is not None and len(chunk) < PACED_BYTES:
-                    body.rest(pace())
+                if pace is not None and len(chunk) < PACED_BYTES and (seconds := pace()) > 0:
+                    body.rest(seconds)
                 chunk = await read() if patience is None else await _read_for(patience, body)
                 continue
             for frame in decoder.feed(rest) if chunk else decoder.flush():
