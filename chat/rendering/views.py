@@ -23,6 +23,7 @@ from chat.rendering.answer import marked_blocks, response_html, segments
 from chat.rendering.cited import verdict_on
 from chat.rendering.live import StoredResponse
 from chat.rendering.made import files_of, is_picture, is_there, person_address
+from chat.rendering.moulds import filled, stand_in
 from chat.responses.dialects import DIALECTS
 
 STATUS_SENTENCES = {
@@ -376,7 +377,34 @@ def file_size(size: int) -> str:
 
 
 def render_turn(view: TurnView) -> SafeString:
-    return render_to_string("chat/_turn.html", {"turn": view})
+    if not is_just_asked(view):
+        return render_to_string("chat/_turn.html", {"turn": view})
+    moulded, values = mould_of_turn(view)
+    return filled("chat/_turn.html", values, turn=moulded)
+
+
+def is_just_asked(view: TurnView) -> bool:
+    """Whether there is little about it yet: it is being answered, and has no files."""
+    return view.foot.is_live and not view.attachments
+
+
+def mould_of_turn(view: TurnView) -> tuple[TurnView, dict[str, object]]:
+    """One that is just asked, as stand-ins and what they stand for."""
+    pk: Any = stand_in("turn")
+    moulded = TurnView(
+        pk=pk,
+        question=stand_in("question") if view.question else "",
+        answered_by=stand_in("model"),
+        foot=replace(view.foot, turn_id=pk),
+        responses=(ResponseView(stand_in("answer")),),
+        oob=view.oob,
+    )
+    return moulded, {
+        "turn": view.pk,
+        "question": view.question,
+        "model": view.answered_by,
+        "answer": SafeString("".join(response.html for response in view.responses)),
+    }
 
 
 def render_foot(view: FootView) -> SafeString:

@@ -88,6 +88,8 @@ class Dialect:
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Dialect:
         """This dialect with an operator's corrections, such as {"state": False}. ValueError says what is wrong."""
+        if not overrides:
+            return self
         return replace(self, **{name: self._checked(name, value) for name, value in overrides.items()})
 
     def accepts_item(self, item_type: str) -> bool:

@@ -30,6 +30,7 @@ from chat.conversations import summary as summaries
 from chat.conversations.ask import Asked, Question, Refused
 from chat.models import Conversation, Response, Status, Turn
 from chat.models.conversations import LIVE
+from chat.rendering.moulds import filled, stand_in
 from chat.rendering.views import ToastView, TurnView, new_turn_view, render_turn, turn_view
 from chat.turns import notices, resuming, run, sweep
 from chat.turns.writer import PROCESS
@@ -40,7 +41,7 @@ from chat.web.access import (
     person_only,
     turn_for,
 )
-from chat.web.pages import TurnsView, item_html, new_item_swap, page_view, sidebar_swap, tab_of
+from chat.web.pages import TurnsView, conversation_html, item_html, new_item_swap, page_view, sidebar_swap, tab_of
 from chat.web.sidebar import conversation_item, is_of_today, newest, person_timezone
 
 K = TypeVar("K")
@@ -130,12 +131,12 @@ def _asked_response(request: PersonRequest, asked: Asked, is_new: bool, stays: b
         conversation = conversation_for(request.user, asked.conversation.pk) if asked.is_repeat else asked.conversation
         turns = None if asked.is_repeat else TurnsView([_turn_view(asked)])
         page = page_view(request, conversation, turns=turns, deployments=asked.offered)
-        html = render_to_string("chat/_conversation.html", {"page": page}, request=request)
+        html = conversation_html(request, page)
         listed = (sidebar_swap if asked.is_repeat else new_item_swap)(request, conversation)
         response = HttpResponse(html + listed)
         response.headers["HX-Push-Url"] = url
     else:
-        key = render_to_string("chat/_composer_key.html", {"key": uuid.uuid4(), "oob": True})
+        key = filled("chat/_composer_key.html", {"key": uuid.uuid4()}, key=stand_in("key"), oob=True)
         turn = _turn_html(asked) + key
         response = HttpResponse(turn if stays else turn + sidebar_swap(request, asked.conversation))
     response.headers["HX-Trigger"] = json.dumps({"asked": {"turn": asked.turn.pk}})

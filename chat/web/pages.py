@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.conf import settings
 from django.http import Http404, HttpResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -23,7 +25,8 @@ from chat.engines import dialect_of
 from chat.files import limits
 from chat.models import Conversation, Deployment, Provider, Turn, User
 from chat.models.providers import offers_to
-from chat.rendering.views import ConversationList, TurnView, turn_view
+from chat.rendering.moulds import filled, stand_in
+from chat.rendering.views import ConversationItem, ConversationList, TurnView, is_just_asked, mould_of_turn, turn_view
 from chat.web.access import PersonRequest, conversation_for, person_only
 from chat.web.sidebar import conversation_item, conversation_list, listed_in, lists_today, person_timezone
 
@@ -44,6 +47,9 @@ class PersonView:
     name: str
     initial: str
     is_staff: bool
+
+
+NOBODY = PersonView("", "", False)
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,12 @@ class TurnsView:
 
 
 @dataclass(frozen=True)
+class DeploymentView:
+    pk: int
+    name: str
+
+
+@dataclass(frozen=True)
 class PageView:
     """`page.html` and `_conversation.html`."""
 
@@ -77,7 +89,7 @@ class PageView:
     person: PersonView
     conversation: ConversationView
     turns: TurnsView
-    deployments: Sequence[Deployment]
+    deployments: Sequence[DeploymentView]
     ask_url: str
     is_offline: bool
     takes_images: bool
@@ -170,6 +182,7 @@ def page_view(
     chosen = found.deployment_id if found and found.deployment_id in offered else None
     if chosen is None and deployments:
         chosen = deployments[0].pk
+    url = reverse("conversation", args=[found.pk]) if found else ""
     is_offline = all(d.provider.source == Provider.Source.EMBEDDED for d in deployments)
     return PageView(
         title=str(found) if found else "New chat",
@@ -179,14 +192,14 @@ def page_view(
         conversation=ConversationView(
             id=str(found.pk) if found else "",
             title=str(found) if found else "New chat",
-            url=reverse("conversation", args=[found.pk]) if found else "",
+            url=url,
             deployment_id=chosen,
             instructions=found.instructions if found else "",
             background={None: "", True: "on", False: "off"}[found.background if found else None],
         ),
         turns=turns or (turns_view(found, before=before) if found else TurnsView()),
-        deployments=deployments,
-        ask_url=reverse("ask_in", args=[found.pk]) if found else reverse("ask"),
+        deployments=tuple(DeploymentView(deployment.pk, str(deployment)) for deployment in deployments),
+        ask_url=f"{url}ask/" if found else reverse("ask"),
         is_offline=is_offline,
         takes_images=any(map(_takes_images, deployments)),
         offers_background=any(map(_may_work_in_background, deployments)),
@@ -195,6 +208,42 @@ def page_view(
         estimate_url=reverse("estimate") if any(deployment.prices for deployment in deployments) else "",
         accept=accepted_by(deployments).for_the_picker,
     )
+
+
+def conversation_html(request: PersonRequest, page: PageView) -> SafeString:
+    """`_conversation.html`, and for less where all that it shows of a conversation is a question without files."""
+    turn = page.turns.items[0] if len(page.turns.items) == 1 and not page.turns.earlier_url else None
+    if turn is None or not is_just_asked(turn):
+        return render_to_string("chat/_conversation.html", {"page": page}, request=request)
+    moulded_turn, values = mould_of_turn(turn)
+    conversation = page.conversation
+    moulded = replace(
+        page,
+        title=stand_in("title"),
+        tab=stand_in("tab"),
+        key=stand_in("key"),
+        person=NOBODY,
+        conversation=replace(
+            conversation,
+            id=stand_in("id"),
+            title=stand_in("title"),
+            url=stand_in("url"),
+            instructions=stand_in("instructions"),
+        ),
+        turns=TurnsView((moulded_turn,)),
+        ask_url=stand_in("ask"),
+    )
+    values |= {
+        "title": page.title,
+        "tab": page.tab,
+        "key": page.key,
+        "id": conversation.id,
+        "url": conversation.url,
+        "instructions": conversation.instructions,
+        "ask": page.ask_url,
+        "csrf": get_token(request),
+    }
+    return filled("chat/_conversation.html", values, page=moulded, csrf_token=stand_in("csrf"))
 
 
 def _takes_images(deployment: Deployment) -> bool:
@@ -267,7 +316,9 @@ def new_item_swap(request: PersonRequest, found: Conversation) -> str:
 
 
 def item_html(request: PersonRequest, found: Conversation, template: str = "chat/_conversation_item.html") -> str:
-    return render_to_string(template, {"item": conversation_item(found)}, request=request)
+    item = conversation_item(found)
+    moulded = ConversationItem(id=stand_in("id"), title=stand_in("title"), url=stand_in("url"))
+    return filled(template, {"id": item.id, "title": item.title, "url": item.url}, item=moulded)
 
 
 def _before(request: PersonRequest) -> int | None:

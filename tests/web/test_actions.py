@@ -31,6 +31,7 @@ pytestmark = pytest.mark.django_db
 
 HTMX = {"HX-Request": "true"}
 TAB = "0123456789abcdef0123456789abcdef"
+HOSTILE_QUESTIONS = ("Why?", "</textarea><script>alert(1)</script>\"'&", "{{ page.key }} {% csrf_token %} \\1 \\g<0>")
 
 
 @pytest.fixture
@@ -76,6 +77,24 @@ def post(alice_client: Client) -> Post:
     return post
 
 
+Get = Callable[..., str]
+
+
+@pytest.fixture
+def get(alice_client: Client) -> Get:
+    """The fragment that the page would get."""
+
+    def get(url: str, **headers: str) -> str:
+        return alice_client.get(url, headers={**HTMX, **headers}).content.decode()
+
+    return get
+
+
+def without_keys(html: str) -> str:
+    """Without what is another one each time: the key of the form, and its token."""
+    return re.sub(r'(name="(?:key|csrfmiddlewaretoken)" value=")[^"]+', r"\1", html).strip()
+
+
 def to(name: str, conversation: Conversation) -> str:
     return reverse(name, args=[conversation.pk])
 
@@ -107,6 +126,53 @@ class TestAsk:
         assert ("conversations", "innerHTML") in swaps(html)
         assert [asked.turn.pk for asked in started] == [conversation.head_id]
         assert conversation.instructions == "Be brief."
+
+    @pytest.mark.parametrize(
+        "others",
+        [{}, {"label": '<b>The "other"</b>'}, {"input_price": 1, "output_price": 2}, {"code_interpreter": True}],
+        ids=["one model", "a hostile name", "prices", "files of data"],
+    )
+    @pytest.mark.parametrize("background", ["", "on", "off"])
+    def test_the_answer_to_a_first_question_is_what_a_reload_shows(
+        self,
+        others: dict[str, Any],
+        background: str,
+        post: Post,
+        get: Get,
+        deployment: Deployment,
+        started: list[Asked],
+    ) -> None:
+        """Twice, with other values: most of it is rendered once."""
+        other = make_deployment("m-2", **others) if others else deployment
+        for question in HOSTILE_QUESTIONS:
+            sent = form(question, instructions=question * 2, background=background, deployment=other.pk)
+            answer = post("/ask/", sent, **{"X-Tab": TAB}).content.decode()
+            page, _, listed = answer.partition('<nav id="conversations"')
+            conversation = Conversation.objects.get(head=started[-1].turn)
+            reloaded = get(f"/c/{conversation.pk}/", **{"X-Tab": TAB})
+            assert without_keys(page) == without_keys(reloaded)
+            assert f'id="c-{conversation.pk}"' in listed
+
+    def test_a_line_of_the_list_is_the_same_when_it_is_new(
+        self, post: Post, get: Get, alice_client: Client, deployment: Deployment, started: list[Asked]
+    ) -> None:
+        post("/ask/", form())
+        day = re.search(r'id="conversations-today" data-day="([^"]+)"', alice_client.get("/").content.decode())
+        assert day
+        for question in HOSTILE_QUESTIONS:
+            answer = post("/ask/", form(question), **{"X-Today": day[1]}).content.decode()
+            _, _, item = answer.partition('<ul hx-swap-oob="afterbegin:#conversations-today">')
+            listed = get("/conversations/")
+            assert item.removesuffix("</ul>").strip() in listed
+
+    def test_the_answer_to_a_further_question_is_what_a_reload_shows(
+        self, post: Post, get: Get, conversation: Conversation, started: list[Asked]
+    ) -> None:
+        for question in HOSTILE_QUESTIONS:
+            answer = post(to("ask_in", conversation), form(question)).content.decode()
+            turn, _, _ = answer.partition('<input type="hidden" id="key"')
+            assert turn.strip() in get(f"/c/{conversation.pk}/")
+            Turn.objects.filter(pk=started[-1].turn.pk).update(status=Status.COMPLETED)
 
     def test_a_new_conversation_goes_on_top_of_todays_where_the_page_lists_such(
         self, post: Post, alice_client: Client, alice: User, deployment: Deployment, started: list[Asked]
