@@ -10,10 +10,12 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 MIB = 1024 * 1024
+ADDRESSES_KEPT = 256
 
 # What llama.cpp and Ollama take in `input`; everything else is answered with 400.
 PLAIN_ITEMS = ("message", "function_call", "function_call_output", "reasoning")
@@ -322,6 +324,7 @@ _DATED = re.compile(r"(?:^|&)api-version=\d{4}-")
 _LEAVES = ("/responses", "/chat/completions", "/completions", "/models", "/files")
 
 
+@lru_cache(ADDRESSES_KEPT)
 def normalise_base_url(dialect: Dialect, url: str) -> str:
     """The base URL with a closing slash, from a base URL, a bare endpoint or the address of an operation.
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Literal, Protocol
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -21,7 +22,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 import httpx
 
 from .content import Body
-from .dialects import Dialect, normalise_base_url
+from .dialects import ADDRESSES_KEPT, Dialect, normalise_base_url
 from .errors import (
     BadStream,
     FileGone,
@@ -46,6 +47,8 @@ MAX_REPLY_BYTES = 128 * 1024 * 1024
 MAX_PAGES = 1_000
 MIN_SECRET = 8  # characters; what is shorter ("none", "ollama") is a word, and no secret
 SECRET_HEADERS = re.compile("key|token|auth|secret|cookie", re.I)
+
+NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 
 Sleep = Callable[[float], Awaitable[None]]
 Pace = Callable[[], float] | None
@@ -115,7 +118,7 @@ class Sender:
         self._http = http
         # What a provider left with one person's answer would go up with the next one's question. httpx even fails at
         # each further request when one that it kept is not ASCII.
-        http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        http.cookies.jar.set_policy(NO_COOKIES)
         self._max_retries = max_retries
         self._sleep = sleep
         self._jitter = jitter
@@ -300,29 +303,42 @@ class Sender:
         pairs = "&".join(filter(None, (self._base.query, urlencode(query, errors="replace"))))
         url = urlunsplit((self._base.scheme, self._base.netloc, self._base.path + path, pairs, ""))
         headers = self._headers(token)
-        headers["Accept"] = accept
+        headers["accept"] = accept
         if accept == "text/event-stream":
-            headers["Accept-Encoding"] = "identity"  # compression holds small frames back
+            headers["accept-encoding"] = "identity"  # compression holds small frames back
         if body is not None:
-            headers["Content-Type"] = body.content_type
-            headers["Content-Length"] = str(body.length)
+            headers["content-type"] = body.content_type
+            headers["content-length"] = str(body.length)
         try:
-            return self._http.build_request(method, url, headers=headers, content=body.content() if body else None)
+            return httpx.Request(
+                method,
+                _parsed(url),
+                headers=headers,
+                content=body.content() if body else None,
+                extensions={"timeout": self._http.timeout.as_dict()},
+            )
         except httpx.InvalidURL as error:
             raise NotFound(f"no address: {one_line(str(error), self._without_secrets)}") from error
 
-    def _headers(self, token: str | None) -> httpx.Headers:
+    def _headers(self, token: str | None) -> dict[str, str]:
+        """By their names in small letters: a later one takes the place of an earlier one."""
         extra = self.endpoint.headers
         if not all(_fits_a_header(text) for pair in extra.items() for text in pair):
             raise InvalidRequest("one of the provider's extra headers holds characters that no header can have")
-        headers = httpx.Headers(dict(extra))
+        headers = {**self._http.headers, **{name.lower(): value for name, value in extra.items()}}
         secret = self._key if token is None else token
         if secret:
             if not _fits_a_header(secret):
                 raise Unauthorized("the configured key or token holds characters that none has")
             bearer = token is not None or self.endpoint.dialect.auth_header == "bearer"
-            headers["Authorization" if bearer else "api-key"] = f"Bearer {secret}" if bearer else secret
+            headers["authorization" if bearer else "api-key"] = f"Bearer {secret}" if bearer else secret
         return headers
+
+
+@lru_cache(ADDRESSES_KEPT)
+def _parsed(url: str) -> httpx.URL:
+    """For `create` it is the same one each time."""
+    return httpx.URL(url)
 
 
 def query_of(**fields: str | int | None) -> list[tuple[str, str]]:

@@ -74,6 +74,17 @@ async def test_azure_gets_its_own_key_header_and_path(http: httpx.AsyncClient) -
     assert request.headers["x-ms-note"] == "hello"
 
 
+async def test_an_extra_header_stands_instead_of_the_one_that_would_be_sent_without_it(http: httpx.AsyncClient) -> None:
+    plain, own = reply(200, RESPONSE), {"USER-agent": "ours/1", "AUTHORIZATION": "Bearer theirs", "Accept": "x/y"}
+    async with serving(plain, plain) as server:
+        await client_for(server.url, http, headers=own).create(BODY)
+        await client_for(server.url, http).create(BODY)
+    first, second = (request.headers for request in server.requests)
+    assert (first["user-agent"], first["authorization"]) == ("ours/1", f"Bearer {KEY}")
+    assert first["accept"] == second["accept"] == "application/json"
+    assert second["user-agent"].startswith("python-httpx/")
+
+
 async def test_without_a_key_no_credentials_go_up(http: httpx.AsyncClient) -> None:
     async with serving(reply(200, RESPONSE)) as server:
         await client_for(server.url, http, "ollama", key=None).create(BODY)

@@ -55,6 +55,24 @@ async def test_three_hundred_streams_make_progress_together(http: httpx.AsyncCli
     assert server.connections == STREAMS
 
 
+async def test_a_redirect_is_an_answer_like_any_other(http: httpx.AsyncClient) -> None:
+    moved = raw(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")
+    async with serving(moved, moved) as server:
+        request = http.build_request("GET", server.url)
+        response = await http.send(request, stream=True)
+        await response.aclose()
+        assert (response.status_code, response.request) == (302, request)
+        await http.send(http.build_request("GET", server.url))  # by all of httpx's layers
+    assert [request.target for request in server.requests] == ["/v1/", "/v1/"]
+
+
+async def test_a_client_that_was_closed_sends_no_more() -> None:
+    async with open_http(trust_env=False) as http:
+        pass
+    with pytest.raises(RuntimeError):
+        await http.send(http.build_request("GET", "http://127.0.0.1:9/"), stream=True)
+
+
 async def test_both_ways_to_a_body_bring_the_same(http: httpx.AsyncClient) -> None:
     pieces = [b"a" * 10, b"b" * 100_000, b"c"]
     async with serving(stream(*pieces), stream(*pieces)) as server:
