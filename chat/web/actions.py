@@ -1,7 +1,7 @@
 """What a POST does: ask, stop, try again, go on, rename, choose, delete, undo.
 
 Each checks access, calls one operation and answers with fragments; without htmx it redirects.
-Those that start a run are async, since a run is a task of the server's event loop.
+Those that start a run do it on the server's event loop, whose task a run is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -49,19 +49,26 @@ K = TypeVar("K")
 
 @require_POST
 @person_only
-async def ask(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
+def ask(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
     """Take a question; the answer arrives over the socket."""
-    return await take_question(request, pk)
+    return take_question(request, pk)
 
 
-async def take_question(request: PersonRequest, pk: uuid.UUID | None) -> HttpResponseBase:
+def take_question(request: PersonRequest, pk: uuid.UUID | None) -> HttpResponseBase:
     """`ask`, for whoever knows already that a person asks."""
     try:
-        asked, stays = await asyncio.shield(_store_and_start(_ask, request, pk))
+        asked, stays = _taken(request, pk)
     except Refused as refused:
         return refusal(request, refused.sentence)
+    # After the way to the loop and back: on it, this would be one more of each.
+    return _asked_response(request, asked, pk is None, stays)
+
+
+@async_to_sync
+async def _taken(request: PersonRequest, pk: uuid.UUID | None) -> tuple[Asked, bool]:
+    asked, stays = await asyncio.shield(_store_and_start(_ask, request, pk))
     await _tell_other_tabs(request, asked, stays=stays)
-    return await sync_to_async(_asked_response)(request, asked, pk is None, stays)
+    return asked, stays
 
 
 async def _store_and_start(

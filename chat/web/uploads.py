@@ -92,18 +92,18 @@ def _bytes_of(request: PersonRequest) -> bytes:
 
 @require_POST
 @person_only
-async def ask_with_file(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
+def ask_with_file(request: PersonRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
     """Without JavaScript: a small file comes in one form with the question."""
     given = request.FILES.get("file")
     if isinstance(given, UploadedFile):
         try:
-            attachment = await sync_to_async(_receive)(request.user, given)
+            attachment = _receive(request.user, given)
         except Refused as refused:
             return actions.refusal(request, refused.sentence)
         data = request.POST.copy()
         data.appendlist("attachment", str(attachment.pk))
         request.POST = data  # type: ignore[assignment]
-    return await actions.take_question(request, pk)
+    return actions.take_question(request, pk)
 
 
 def _receive(owner: User, given: GivenFile) -> Attachment:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
@@ -14,9 +16,10 @@ from django.db import close_old_connections, reset_queries
 from django.urls import reverse
 
 from chat.models import User
-from chat.turns import lifecycle
+from chat.turns import lifecycle, run
 from chatsite.asgi import application
 from tests.conftest import signed_in
+from tests.rows import form, make_deployment
 
 
 @pytest.mark.django_db(transaction=True)
@@ -46,19 +49,9 @@ async def test_a_request_goes_to_its_thread_once_and_once_to_be_closed(
     name: str, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also for an asynchronous view, as "file" is."""
-    browser = await sync_to_async(signed_in)(alice)
-    cookie = f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}"
-    path = reverse(name, args=["00000000-0000-4000-8000-000000000000"] if name == "file" else [])
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "path": path,
-        "query_string": b"",
-        "headers": [(b"host", b"localhost"), (b"cookie", cookie.encode())],
-        "server": ("localhost", 80),
-    }
+    scope = await scope_of(
+        alice, reverse(name, args=["00000000-0000-4000-8000-000000000000"] if name == "file" else [])
+    )
     ways = []
     submit = ThreadPoolExecutor.submit
 
@@ -78,3 +71,49 @@ async def test_a_request_goes_to_its_thread_once_and_once_to_be_closed(
     await server.wait()
     assert len(ways) == 2
     await lifecycle.end()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_question_comes_back_to_its_thread_from_the_loop_once(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To be stored. What is shown of it is rendered when all is done there."""
+    await sync_to_async(make_deployment)()
+    monkeypatch.setattr(run, "start", lambda asked: None)
+    scope = await scope_of(alice, reverse("ask"), method="POST")
+    scope["headers"].append((b"content-type", b"application/x-www-form-urlencoded"))
+    ways = []
+    submit = CurrentThreadExecutor.submit
+
+    def count(executor: CurrentThreadExecutor, function: Any, *args: Any, **kwargs: Any) -> Any:
+        ways.append(function)
+        return submit(executor, function, *args, **kwargs)
+
+    monkeypatch.setattr(CurrentThreadExecutor, "submit", count)
+    server = ApplicationCommunicator(application, scope)
+    await server.send_input({"type": "http.request", "body": urlencode(form()).encode(), "more_body": False})
+    assert (await server.receive_output())["status"] == 302
+    assert (await server.receive_output())["more_body"] is False
+    await server.wait()
+    assert len(ways) == 1
+    await lifecycle.end()
+
+
+async def scope_of(person: User, path: str, method: str = "GET") -> dict[str, Any]:
+    """A request of somebody who is signed in."""
+    browser = await sync_to_async(signed_in)(person)
+    session, token = browser.cookies[settings.SESSION_COOKIE_NAME].value, "t" * 32
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "query_string": b"",
+        "headers": [
+            (b"host", b"localhost"),
+            (b"cookie", f"{settings.SESSION_COOKIE_NAME}={session}; {settings.CSRF_COOKIE_NAME}={token}".encode()),
+            (b"x-csrftoken", token.encode()),
+        ],
+        "server": ("localhost", 80),
+    }
