@@ -42,7 +42,7 @@ from chat.web.access import (
     turn_for,
 )
 from chat.web.pages import TurnsView, conversation_html, item_html, new_item_swap, page_view, sidebar_swap, tab_of
-from chat.web.sidebar import conversation_item, is_of_today, newest, person_timezone
+from chat.web.sidebar import conversation_item, conversation_url, is_of_today, newest, person_timezone
 
 K = TypeVar("K")
 
@@ -131,7 +131,7 @@ def _question(request: PersonRequest) -> Question:
 
 
 def _asked_response(request: PersonRequest, asked: Asked, is_new: bool, stays: bool) -> HttpResponse:
-    url = reverse("conversation", args=[asked.conversation.pk])
+    url = conversation_url(asked.conversation.pk)
     if not request.htmx:
         return redirect(url)
     if is_new:

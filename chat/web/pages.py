@@ -28,7 +28,14 @@ from chat.models.providers import offers_to
 from chat.rendering.moulds import filled, stand_in
 from chat.rendering.views import ConversationItem, ConversationList, TurnView, is_just_asked, mould_of_turn, turn_view
 from chat.web.access import PersonRequest, conversation_for, person_only
-from chat.web.sidebar import conversation_item, conversation_list, listed_in, lists_today, person_timezone
+from chat.web.sidebar import (
+    conversation_item,
+    conversation_list,
+    conversation_url,
+    listed_in,
+    lists_today,
+    person_timezone,
+)
 
 SUGGESTIONS = (
     "Explain how a transformer reads a sentence",
@@ -182,7 +189,7 @@ def page_view(
     chosen = found.deployment_id if found and found.deployment_id in offered else None
     if chosen is None and deployments:
         chosen = deployments[0].pk
-    url = reverse("conversation", args=[found.pk]) if found else ""
+    url = conversation_url(found.pk) if found else ""
     is_offline = all(d.provider.source == Provider.Source.EMBEDDED for d in deployments)
     return PageView(
         title=str(found) if found else "New chat",
@@ -292,7 +299,7 @@ def turns_view(found: Conversation, *, before: int | None = None) -> TurnsView:
     return TurnsView(
         items=[turn_view(rows[pk]) for pk in reversed(shown)],
         earlier_url=reverse("turns", args=[found.pk]) + query if has_earlier else "",
-        earlier_page_url=reverse("conversation", args=[found.pk]) + query if has_earlier else "",
+        earlier_page_url=conversation_url(found.pk) + query if has_earlier else "",
     )
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.db.models import Q
 from django.http import Http404
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -49,11 +49,25 @@ def lists_today(request: PersonRequest) -> bool:
     return request.headers.get("X-Today") == timezone.now().astimezone(person_timezone(request)).date().isoformat()
 
 
+def conversation_url(pk: uuid.UUID) -> str:
+    """`reverse("conversation")` for less: a page has many of them."""
+    before, after = _around_key(get_script_prefix())
+    return f"{before}{pk}{after}"
+
+
+@functools.lru_cache
+def _around_key(script_prefix: str) -> tuple[str, str]:
+    """The address before and behind the key. `script_prefix`, which `reverse` looks up itself: where the site is mounted."""
+    key = uuid.UUID(int=0)
+    before, _, after = reverse("conversation", args=[key]).partition(str(key))
+    return before, after
+
+
 def conversation_item(conversation: Conversation, current: uuid.UUID | None = None) -> ConversationItem:
     return ConversationItem(
         id=str(conversation.pk),
         title=str(conversation),
-        url=reverse("conversation", args=[conversation.pk]),
+        url=conversation_url(conversation.pk),
         is_current=conversation.pk == current,
     )
 

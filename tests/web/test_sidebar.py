@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
+from django.test.utils import override_script_prefix
+from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -242,3 +244,11 @@ def test_a_page_does_not_walk_through_the_time_zone_files(
     monkeypatch.setattr(sidebar.zoneinfo, "available_timezones", lambda: walks.append("a walk") or set())
     alice_client.get("/")
     assert walks == []
+
+
+@pytest.mark.parametrize("prefix", ["/", "/chat/"])
+def test_the_address_of_a_conversation_is_that_of_its_page_wherever_the_site_is(prefix: str) -> None:
+    pk = uuid.uuid4()
+    with override_script_prefix(prefix):
+        assert sidebar.conversation_url(pk) == reverse("conversation", args=[pk])
+        assert sidebar.conversation_url(pk).startswith(f"{prefix}c/")
