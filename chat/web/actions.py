@@ -67,7 +67,7 @@ def take_question(request: PersonRequest, pk: uuid.UUID | None) -> HttpResponseB
 @async_to_sync
 async def _taken(request: PersonRequest, pk: uuid.UUID | None) -> tuple[Asked, bool]:
     asked, stays = await asyncio.shield(_store_and_start(_ask, request, pk))
-    await _tell_other_tabs(request, asked, stays=stays)
+    await _tell_other_tabs(request, asked, stays=stays, is_new=pk is None)
     return asked, stays
 
 
@@ -161,13 +161,17 @@ def _turn_view(asked: Asked) -> TurnView:
     return turn_view(Turn.objects.with_answers().get(pk=asked.turn.pk))
 
 
-async def _tell_other_tabs(request: PersonRequest, asked: Asked, *, stays: bool) -> None:
-    """`stays`: the conversation was the first one of today already, so the lists show what they should."""
+async def _tell_other_tabs(request: PersonRequest, asked: Asked, *, stays: bool, is_new: bool = False) -> None:
+    """`stays`: the conversation was the first one of today already, so the lists show what they should.
+
+    `is_new`: none of them shows the conversation yet. The tab that asks hears it all, too, and each takes its time.
+    """
     if asked.is_repeat:
         return
     if not stays:
         await notices.list_changed(request.user.pk, tab_of(request))
-    await notices.turn_added(request.user.pk, asked.conversation.pk, asked.turn.pk, tab_of(request))
+    if not is_new:
+        await notices.turn_added(request.user.pk, asked.conversation.pk, asked.turn.pk, tab_of(request))
 
 
 @require_POST
