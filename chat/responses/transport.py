@@ -61,7 +61,7 @@ class StreamingClient(httpx.AsyncClient):
         self._streaming = transport
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
-        if options or not stream or self.is_closed:
+        if options or not stream or self.is_closed or any(self.event_hooks.values()):
             return await super().send(request, stream=stream, **options)
         response = await self._streaming.handle_async_request(request)
         response.request = request

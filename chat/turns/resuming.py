@@ -90,7 +90,7 @@ async def _resume(job: Job, trouble: _Trouble) -> None:
             job.restart(response_id)
         fruitless += 1
         try:
-            async with job.client.resume(response_id, starting_after=cursor) as events:
+            async with job.client.resume(response_id, starting_after=cursor, pace=job.live.pace) as events:
                 async for event in events:
                     if fruitless:
                         fruitless, pauses = 0, _pauses()
