@@ -51,5 +51,5 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         await routes(scope, receive, send)
         return
-    async with admitted(scope, receive) as read:
-        await routes(scope, read, send)
+    async with admitted(scope, receive, send) as (read, answer):
+        await routes(scope, read, answer)

@@ -17,44 +17,50 @@ from chatsite.thread import a_thread
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 QUESTION = "/ask/"  # how the address ends to which one is posted
 
 
 @asynccontextmanager
-async def admitted(scope: Any, receive: Receive) -> AsyncIterator[Receive]:
-    """To be held while a request is dealt with. Gives what it is to be read from."""
-    async with AsyncExitStack() as held:
+async def admitted(scope: Any, receive: Receive, send: Send) -> AsyncIterator[tuple[Receive, Send]]:
+    """To be held while a request is dealt with. Gives the ways to read it and to answer it."""
+    async with AsyncExitStack() as held, AsyncExitStack() as place:
         if scope["method"] == "POST" and scope["path"].endswith(QUESTION):
             begun = await _begun(receive)
-            if _is_whole(begun):
-                await held.enter_async_context(line.questions())
-            receive = _once_more(begun, receive)
+            if not begun.get("more_body"):  # also of one who has left
+                await place.enter_async_context(line.questions())
+            receive, send = _once_more(begun, receive), _leaving(place, send)
         await held.enter_async_context(a_thread())
-        yield receive
+        yield receive, send
 
 
-async def _begun(receive: Receive) -> list[Message]:
+async def _begun(receive: Receive) -> Message:
     """All of a body, or as much as no question has: a slow one holds nobody up, for it is not in line yet."""
-    begun: list[Message] = []
-    size = 0
-    while size <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-        begun.append(await receive())
-        if _is_whole(begun):
-            break
-        size += len(begun[-1].get("body", b""))
-    return begun
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return message
+        body += message.get("body", b"")
+        if not message.get("more_body") or len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return {**message, "body": bytes(body)}
 
 
-def _is_whole(begun: list[Message]) -> bool:
-    """Also of one who has left."""
-    return not begun[-1].get("more_body")
-
-
-def _once_more(begun: list[Message], receive: Receive) -> Receive:
-    left = iter(begun)
+def _once_more(begun: Message, receive: Receive) -> Receive:
+    left = iter([begun])
 
     async def read() -> Message:
         return next(left, None) or await receive()
 
     return read
+
+
+def _leaving(place: AsyncExitStack, send: Send) -> Send:
+    """A question that has been taken is in line no more: a server may wait for a slow reader with each piece of the answer."""
+
+    async def answer(message: Message) -> None:
+        await place.aclose()
+        await send(message)
+
+    return answer

@@ -60,6 +60,9 @@ class BoundedRequest(WebRequest):
             self.is_refused = True
             self.channel.loseConnection()  # as of a server that has gone: a proxy asks another one
         if not self.is_refused:
+            self.requestHeaders.removeHeader(
+                b"daphne-root-path"
+            )  # where the site is mounted is not for a browser to say
             super().process()
 
     def refuse(self) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
 
-KEPT = 8
+KEPT = 16
 """Threads that wait for a request, each with its connection to the database."""
 
 _idle: list[ThreadPoolExecutor] = []

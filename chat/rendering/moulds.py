@@ -12,6 +12,7 @@ from collections.abc import Hashable, Mapping
 from functools import lru_cache
 
 from django.template.loader import render_to_string
+from django.urls import get_script_prefix
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString
 
@@ -32,7 +33,7 @@ def filled(template: str, values: Mapping[str, object], **context: Hashable) -> 
 
     It sees no request. A string and a SafeString are kept as the same: what is in both kinds has to be a value.
     """
-    return _mould(template, tuple(context.items())).filled(values)
+    return _mould(template, get_script_prefix(), tuple(context.items())).filled(values)
 
 
 class Mould:
@@ -50,5 +51,6 @@ class Mould:
 
 
 @lru_cache(MOULDS_KEPT)
-def _mould(template: str, context: tuple[tuple[str, Hashable], ...]) -> Mould:
+def _mould(template: str, script_prefix: str, context: tuple[tuple[str, Hashable], ...]) -> Mould:
+    """`script_prefix`, where the site is mounted, is in each address that a template looks up."""
     return Mould(render_to_string(template, dict(context)))

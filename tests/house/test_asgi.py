@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +21,12 @@ from chat.turns import lifecycle, run
 from chatsite.asgi import application
 from tests.conftest import signed_in
 from tests.rows import form, make_deployment
+
+
+@pytest.fixture(autouse=True)
+async def ended() -> AsyncIterator[None]:
+    yield
+    await lifecycle.end()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -70,7 +77,6 @@ async def test_a_request_goes_to_its_thread_once_and_once_to_be_closed(
     assert (await server.receive_output())["more_body"] is False
     await server.wait()
     assert len(ways) == 2
-    await lifecycle.end()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -96,7 +102,6 @@ async def test_a_question_comes_back_to_its_thread_from_the_loop_once(
     assert (await server.receive_output())["more_body"] is False
     await server.wait()
     assert len(ways) == 1
-    await lifecycle.end()
 
 
 async def scope_of(person: User, path: str, method: str = "GET") -> dict[str, Any]:

@@ -18,6 +18,17 @@ from chatsite.door import admitted
 
 MANY = 5 * line.QUESTIONS_AT_ONCE
 
+SCOPE = {
+    "type": "http",
+    "asgi": {"version": "3.0"},
+    "http_version": "1.1",
+    "method": "POST",
+    "path": "/ask/",
+    "query_string": b"",
+    "headers": [(b"host", b"localhost")],
+    "server": ("localhost", 80),
+}
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -29,20 +40,10 @@ async def ended() -> AsyncIterator[None]:
 
 def asking() -> ApplicationCommunicator:
     """Somebody who posts to where questions go. They get no further than that: nobody is signed in, and no form has a token."""
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "path": "/ask/",
-        "query_string": b"",
-        "headers": [(b"host", b"localhost")],
-        "server": ("localhost", 80),
-    }
-    return ApplicationCommunicator(application, scope)
+    return ApplicationCommunicator(application, dict(SCOPE))
 
 
-async def send(person: ApplicationCommunicator, body: bytes = b"", *, more: bool = False) -> None:
+async def send_to(person: ApplicationCommunicator, body: bytes = b"", *, more: bool = False) -> None:
     await person.send_input({"type": "http.request", "body": body, "more_body": more})
 
 
@@ -65,9 +66,9 @@ async def test_however_many_ask_at_once_few_threads_are_begun(monkeypatch: pytes
     monkeypatch.setattr(thread, "ThreadPoolExecutor", begin)
     people = [asking() for _ in range(MANY)]
     for person in people:
-        await send(person)
+        await send_to(person)
     assert set(await asyncio.gather(*map(answered, people))) == {403}
-    assert 0 < len(begun) <= line.QUESTIONS_AT_ONCE
+    assert 0 < len(begun) <= 3 * line.QUESTIONS_AT_ONCE  # who has an answer leaves the line before the thread
     for executor in begun:
         executor.shutdown()
 
@@ -81,9 +82,9 @@ async def leave(people: list[ApplicationCommunicator]) -> None:
 async def test_who_is_slow_to_ask_is_not_in_line_yet() -> None:
     slow = [asking() for _ in range(MANY)]
     for person in slow:
-        await send(person, b"question=Wh", more=True)
+        await send_to(person, b"question=Wh", more=True)
     ready = asking()
-    await send(ready)
+    await send_to(ready)
     assert await answered(ready) == 403
     assert line.questions.waiting == 0
     await leave(slow)
@@ -92,9 +93,9 @@ async def test_who_is_slow_to_ask_is_not_in_line_yet() -> None:
 async def test_who_sends_more_than_a_question_has_is_in_no_line() -> None:
     large = [asking() for _ in range(line.QUESTIONS_AT_ONCE)]
     for person in large:
-        await send(person, bytes(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1), more=True)
+        await send_to(person, bytes(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1), more=True)
     ready = asking()
-    await send(ready)
+    await send_to(ready)
     assert await answered(ready) == 403
     await leave(large)
 
@@ -110,5 +111,43 @@ async def test_what_was_read_at_the_door_is_read_once_more() -> None:
     async def receive() -> dict[str, Any]:
         return next(left)
 
-    async with admitted({"method": "POST", "path": "/c/1/ask/"}, receive) as read:
-        assert [await read() for _ in pieces] == pieces
+    async def send(message: dict[str, Any]) -> None:
+        raise AssertionError
+
+    async with admitted({"method": "POST", "path": "/c/1/ask/"}, receive, send) as (read, _):
+        assert await read() == {"type": "http.request", "body": b"question=Why?", "more_body": False}
+        assert await read() == {"type": "http.disconnect"}
+
+
+async def test_who_is_slow_to_read_the_answer_holds_nobody_up() -> None:
+    """A server may wait with each piece of it."""
+    all_send, goes_on = asyncio.Event(), asyncio.Event()
+    sending = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sending.append(message)
+        if len(sending) == line.QUESTIONS_AT_ONCE:
+            all_send.set()
+        await goes_on.wait()
+
+    async def ask() -> None:
+        left = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+        async def receive() -> dict[str, Any]:
+            if (message := next(left, None)) is None:
+                await goes_on.wait()
+            return message or {"type": "http.disconnect"}
+
+        await application(dict(SCOPE), receive, send)
+
+    async with asyncio.TaskGroup() as slow:
+        for _ in range(line.QUESTIONS_AT_ONCE):
+            slow.create_task(ask())
+        async with asyncio.timeout(30):
+            await all_send.wait()
+        ready = asking()
+        await send_to(ready)
+        try:
+            assert await answered(ready) == 403
+        finally:
+            goes_on.set()

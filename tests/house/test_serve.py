@@ -164,6 +164,12 @@ def test_only_a_debugging_operator_gets_a_line_for_each_request(start_server: ST
     assert "GET /accounts/login/" not in quiet.output
 
 
+def test_a_browser_does_not_say_where_the_site_is_mounted(server: Server) -> None:
+    page = httpx.get(f"{server.url}/accounts/login/", headers={"Daphne-Root-Path": "/elsewhere"})
+    assert page.status_code == 200
+    assert "elsewhere" not in page.text
+
+
 @pytest.mark.parametrize("length", [b"Content-Length: 1000000000", b"Transfer-Encoding: chunked"])
 def test_a_body_without_end_is_refused_before_it_has_arrived(server: Server, length: bytes) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")

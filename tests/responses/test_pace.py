@@ -82,7 +82,7 @@ async def test_an_answer_is_read_at_its_pace(http: httpx.AsyncClient) -> None:
         nonlocal asked
         asked += 1
         rests.set()
-        return 0.5
+        return 2
 
     texts = []
     async with (

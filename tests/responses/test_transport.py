@@ -103,7 +103,7 @@ async def test_what_comes_while_a_body_rests_is_read_together(http: httpx.AsyncC
     async with serving(play) as server, http.stream("GET", server.url) as response:
         body: Direct = response.extensions[DIRECT]
         assert await body.read() == b"first "
-        body.rest(0.5)
+        body.rest(2)
         body.rest(60)  # it rests already
         rests.set()
         reading = asyncio.ensure_future(body.read())

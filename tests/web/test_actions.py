@@ -15,6 +15,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.http import HttpResponse
 from django.test import AsyncClient, Client
+from django.test.utils import override_script_prefix
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
@@ -683,6 +684,16 @@ class TestDoors:
         args = [] if name == "ask" else [conversation.pk]
         answer = client.post(reverse(name, args=args), form(), headers=HTMX)
         assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, reverse("account_login"))
+
+
+def test_where_a_server_says_that_the_site_is_mounted_is_so_for_that_request_alone(
+    alice_client: Client, deployment: Deployment
+) -> None:
+    for mount in ("/there", ""):
+        with override_script_prefix(f"{mount}/"):
+            html = alice_client.post("/ask/", form(), headers=HTMX).content.decode()
+        Turn.objects.update(status=Status.COMPLETED)
+        assert f'data-files-url="{mount}/files/"' in html
 
 
 def test_every_fragment_is_well_formed(post: Post, alice_client: Client, conversation: Conversation) -> None:
