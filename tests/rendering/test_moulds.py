@@ -20,7 +20,11 @@ def item_html(item: ConversationItem) -> str:
     return filled("chat/_conversation_item.html", {"title": item.title}, item=moulded)
 
 
-@pytest.mark.parametrize("title", ["Plain", "", "{{ item.id }}", str(stand_in("title")), "\\1 \\g<0>", "<b>&\"'"])
+@pytest.mark.parametrize(
+    "title",
+    ["Plain", "", "{{ item.id }}", str(stand_in("title")), "\\1 \\g<0>", "<b>&\"'"],
+    ids=["plain", "empty", "template", "stand-in", "pattern", "markup"],
+)
 def test_each_value_is_escaped_as_the_template_would(title: str) -> None:
     item = replace(ITEM, title=title)
     assert item_html(item) == render_to_string("chat/_conversation_item.html", {"item": item})
