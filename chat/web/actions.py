@@ -262,13 +262,13 @@ async def rename(request: PersonRequest, pk: uuid.UUID) -> HttpResponseBase:
 
 
 def _rename_form(request: PersonRequest, conversation: Conversation) -> HttpResponse:
-    return HttpResponse(item_html(request, conversation, "chat/_rename.html"))
+    return HttpResponse(item_html(conversation, "chat/_rename.html"))
 
 
 def _renamed(request: PersonRequest, conversation: Conversation) -> HttpResponseBase:
     if not request.htmx:
         return redirect("conversation", conversation.pk)
-    return HttpResponse(item_html(request, conversation) + title_swap(conversation, item=False))
+    return HttpResponse(item_html(conversation) + title_swap(conversation, item=False))
 
 
 @never_cache
@@ -276,7 +276,7 @@ def _renamed(request: PersonRequest, conversation: Conversation) -> HttpResponse
 @person_only
 def item(request: PersonRequest, pk: uuid.UUID) -> HttpResponse:
     """The line of the sidebar, when a rename is given up."""
-    return HttpResponse(item_html(request, conversation_for(request.user, pk)))
+    return HttpResponse(item_html(conversation_for(request.user, pk)))
 
 
 def title_swap(conversation: Conversation, *, item: bool = True) -> str:

@@ -319,10 +319,10 @@ def new_item_swap(request: PersonRequest, found: Conversation) -> str:
     """A new conversation in the sidebar, out of band: on top of today's, where the page has such, else with all of them."""
     if not lists_today(request):
         return sidebar_swap(request, found)
-    return f'<ul hx-swap-oob="afterbegin:#conversations-today">{item_html(request, found)}</ul>'
+    return f'<ul hx-swap-oob="afterbegin:#conversations-today">{item_html(found)}</ul>'
 
 
-def item_html(request: PersonRequest, found: Conversation, template: str = "chat/_conversation_item.html") -> str:
+def item_html(found: Conversation, template: str = "chat/_conversation_item.html") -> str:
     item = conversation_item(found)
     moulded = ConversationItem(id=stand_in("id"), title=stand_in("title"), url=stand_in("url"))
     return filled(template, {"id": item.id, "title": item.title, "url": item.url}, item=moulded)
